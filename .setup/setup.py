@@ -1,0 +1,215 @@
+"""Sets up .venv: checks the machine, installs the locked packages, compiles llama-cpp-python safely. Run by make.
+
+Standard library only, since it runs before anything is installed. Everything that can fail for lack of a tool, a newer
+Python or disk space is checked in the first second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / ".setup" / "lock"
+VENV = ROOT / ".venv"
+STAMP = VENV / "ready"
+OLDEST_PYTHON = (3, 11)
+DISK_BYTES = 4 * 1024**3
+DISK_BYTES_CUDA = 14 * 1024**3
+# Only the library is used: leaving these out halves the compile time.
+LEAN = ["-DLLAVA_BUILD=OFF"] + [f"-DLLAMA_BUILD_{part}=OFF" for part in ("TOOLS", "SERVER", "TESTS", "EXAMPLES")]
+
+
+class SetupError(Exception):
+    """One sentence: what is missing and how to get it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How llama-cpp-python is compiled here, and why."""
+
+    cmake: tuple[str, ...]
+    why: str
+
+
+def check_machine(
+    *,
+    version: tuple[int, ...] = sys.version_info[:3],
+    which: Callable[[str], str | None] = shutil.which,
+    free_bytes: int | None = None,
+    has_venv: bool | None = None,
+    cuda: bool = False,
+) -> None:
+    """Raise SetupError for whatever would stop set-up minutes from now."""
+    if version < OLDEST_PYTHON:
+        have = ".".join(map(str, version))
+        raise SetupError(f"Python {have} is too old: install Python 3.11 or newer, or run `make PYTHON=python3.12`")
+    if sys.platform != "linux":
+        raise SetupError(f"{sys.platform} is not supported: the lock holds Linux packages; use docker/ on other systems")
+    if not (which("c++") or which("g++") or which("clang++")):
+        raise SetupError("no C++ compiler found: install one with `apt-get install build-essential`")
+    if has_venv is None:
+        has_venv = subprocess.run([sys.executable, "-c", "import ensurepip, venv"], capture_output=True).returncode == 0
+    if not has_venv:
+        raise SetupError("this Python cannot make virtual environments: `apt-get install python3-venv`")
+    need = DISK_BYTES_CUDA if cuda else DISK_BYTES
+    free = shutil.disk_usage(ROOT).free if free_bytes is None else free_bytes
+    if free < need:
+        raise SetupError(
+            f"{free / 1024**3:.1f} GiB free where {ROOT} lies, set-up needs {need / 1024**3:.0f}: make room first"
+        )
+
+
+def plan(*, compiler: str, cpu_flags: set[str], header: Path, cuda: bool = False) -> Plan:
+    """The CMake arguments for this compiler (its --version text) and CPU."""
+    gpu = ["-DGGML_CUDA=on"] if cuda else []
+    gcc = None if "clang" in compiler else re.search(r"(?:gcc|g\+\+|c\+\+)[^\n]*?(\d+)\.\d+", compiler, re.IGNORECASE)
+    if "amx_tile" not in cpu_flags:
+        return Plan((*LEAN, *gpu), "no AMX on this CPU, nothing to work around")
+    if gcc is None or int(gcc[1]) >= 14:
+        return Plan((*LEAN, *gpu), "AMX on, the compiler handles it")
+    include = f'-DCMAKE_CXX_FLAGS=-include "{header}"'
+    return Plan((*LEAN, *gpu, include), f"AMX on, with the ldtilecfg fix that GCC {gcc[1]} needs")
+
+
+def plan_here(cuda: bool) -> Plan:
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or "clang++"
+    text = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    return plan(compiler=text, cpu_flags=cpu_flags(), header=ROOT / ".setup" / "amx.h", cuda=cuda)
+
+
+def cpu_flags(text: str | None = None) -> set[str]:
+    """The flags of the first CPU in /proc/cpuinfo ("Features" on Arm)."""
+    text = Path("/proc/cpuinfo").read_text() if text is None else text
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    return set(found[1].split()) if found else set()
+
+
+def wheel_folder(chosen: Plan) -> Path:
+    """Where a compiled wheel is kept: one folder per source, Python, CPU and build plan, outside the checkout."""
+    lock = (LOCK / "llama.txt").read_text()
+    header = (ROOT / ".setup" / "amx.h").read_text()
+    flags = " ".join(arg.replace(str(ROOT), "") for arg in chosen.cmake)
+    facts = [lock, header, flags, platform.machine(), " ".join(sorted(cpu_flags())), platform.libc_ver()[1]]
+    key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "permafrost" / "wheels" / key
+
+
+def say(text: str) -> None:
+    print(f"[{time.monotonic() - START:4.0f} s] {text}", flush=True)
+
+
+def pip(*arguments: str) -> None:
+    """Run pip in the virtual environment; its errors are shown, its chatter is not."""
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "-qq", "--disable-pip-version-check", *arguments]
+    if subprocess.run(command).returncode != 0:
+        raise SetupError("pip failed, its reason stands above; set-up can be run again and goes on where it stopped")
+
+
+def install(name: str, *extra: str) -> None:
+    # A few packages come as source only; they are built with the locked setuptools, not with a downloaded one.
+    pip("install", "--require-hashes", "--no-deps", "--no-build-isolation", *extra, "-r", str(LOCK / name))
+
+
+def start_compile(chosen: Plan, folder: Path) -> subprocess.Popen[bytes]:
+    """Begin to compile in the background; the log lies beside the wheel."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cmake = ";".join(argument.replace(";", r"\;") for argument in chosen.cmake)
+    path = f"{VENV / 'bin'}:{os.environ.get('PATH', '')}"
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--verbose"]
+    command += ["--no-build-isolation", "--require-hashes", "-w", str(folder), "-r", str(LOCK / "llama.txt")]
+    with (folder / "build.log").open("wb") as log:
+        environment = {**os.environ, "SKBUILD_CMAKE_ARGS": cmake, "PATH": path}
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+
+def wait_for_compile(process: subprocess.Popen[bytes], folder: Path) -> Path:
+    """Wait, saying how far it is; the wheel. Raises SetupError with the end of the log."""
+    log = folder / "build.log"
+    said = time.monotonic()
+    while process.poll() is None:
+        time.sleep(0.5)
+        if time.monotonic() - said > 30:
+            said = time.monotonic()
+            steps = re.findall(r"\[(\d+)/(\d+)\]", log.read_text(errors="replace"))
+            say(f"compiling llama.cpp, step {steps[-1][0]} of {steps[-1][1]}" if steps else "compiling llama.cpp")
+    wheels = sorted(folder.glob("llama_cpp_python-*.whl"))
+    if process.returncode != 0 or not wheels:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise SetupError(f"llama-cpp-python did not compile; the end of {log}:\n{tail}")
+    return wheels[0]
+
+
+def wanted(cuda: bool) -> str:
+    """What a finished set-up is bound to: locks, plan, Python and place."""
+    locks = b"".join(path.read_bytes() for path in sorted(LOCK.glob("*.txt")))
+    text = f"{sys.version}|{plan_here(cuda)}|{ROOT}|{(ROOT / 'pyproject.toml').read_text()}"
+    return hashlib.sha256(locks + text.encode() + Path(__file__).read_bytes()).hexdigest()
+
+
+def install_torch(index: str) -> None:
+    """The CPU build where pip can reach one; else the ordinary wheel and the CUDA packages it links to."""
+    say("installing torch 2.13.0 (the CPU build where pip finds it)")
+    install("torch.txt", *(["--extra-index-url", index] if index else []))
+    script = "import importlib.metadata as m; print(m.version('torch'))"
+    version = subprocess.run([str(VENV / "bin" / "python"), "-c", script], capture_output=True, text=True).stdout
+    if "+cpu" not in version:
+        say("only the ordinary torch was found: downloading the CUDA packages it links to (gigabytes; see README)")
+        check_machine(cuda=True)
+        install("torch-cuda.txt")
+
+
+def set_up(*, cuda: bool, index: str) -> None:
+    """Everything, in the order that hides downloads behind the compiler."""
+    chosen = plan_here(cuda)
+    if not (VENV / "bin" / "python").exists():
+        say(f"making {VENV.name} with Python {platform.python_version()}")
+        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+    install("build.txt")
+    folder = wheel_folder(chosen)
+    compiled = sorted(folder.glob("llama_cpp_python-*.whl"))
+    process = None if compiled else start_compile(chosen, folder)
+    say("using the llama.cpp compiled here before" if compiled else f"compiling llama.cpp (some minutes): {chosen.why}")
+    try:
+        install_torch(index)
+        say("installing the other packages")
+        install("default.txt")
+        install("offline.txt")
+        install("dev.txt")
+        wheel = compiled[0] if process is None else wait_for_compile(process, folder)
+    finally:
+        if process and process.poll() is None:
+            process.terminate()
+    pip("install", "--no-deps", "--force-reinstall", str(wheel))
+    pip("install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+
+
+def main() -> int:
+    cuda, index = os.environ.get("GPU", "") not in ("", "0"), os.environ.get("TORCH_INDEX", "")
+    try:
+        if STAMP.exists() and STAMP.read_text() == wanted(cuda):
+            return 0
+        check_machine(cuda=cuda)
+        set_up(cuda=cuda, index=index)
+        STAMP.write_text(wanted(cuda))
+    except SetupError as error:
+        print(f"set-up: {error}", file=sys.stderr)
+        return 1
+    say("set-up is done")
+    return 0
+
+
+START = time.monotonic()
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,274 @@
+"""The child's side of `rag.workers`: builds one service and answers calls until nobody is connected.
+
+A service is a class with a tuple `methods`; a method that is a generator streams its events. A service with a `run`
+method owns the main thread and takes requests from the inbox itself; any other is called one request at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
+
+from rag.errors import BadRequest, Cancelled, RagError, to_wire
+from rag.silence import silence
+from rag.workers import frame
+
+LINGER_S = 1.0
+DEADLINE_TO_CLOSE_S = 10.0
+
+
+class Request:
+    """One call as the service sees it. Answer it with any number of `emit` and one `finish` or `fail`."""
+
+    def __init__(self, peer: Peer, number: int, method: str, args: dict[str, Any]) -> None:
+        self.method, self.args = method, args
+        self.cancelled = False
+        self._peer, self._number = peer, number
+
+    def emit(self, event: Any) -> None:
+        self._peer.send({"id": self._number, "event": event})
+
+    def finish(self, result: Any = None) -> None:
+        self._peer.forget(self._number)
+        self._peer.send({"id": self._number, "result": result})
+
+    def fail(self, error: BaseException) -> None:
+        self._peer.forget(self._number)
+        self._peer.send({"id": self._number, "error": to_wire(error)})
+
+
+class Inbox:
+    """Requests in the order in which they are to be served: a lower rank first, then by arrival."""
+
+    def __init__(self, ranks: dict[str, int]) -> None:
+        self.closed = False
+        self._ranks = ranks
+        self._arrivals = 0
+        self._lock = threading.Lock()
+        self._queue: queue.PriorityQueue[tuple[int, int, Request | None]] = queue.PriorityQueue()
+
+    def put(self, request: Request) -> None:
+        with self._lock:
+            self._arrivals += 1
+            self._queue.put((self._ranks.get(request.method, 0), self._arrivals, request))
+
+    def close(self) -> None:
+        self.closed = True
+        self._queue.put((1 << 30, 0, None))
+
+    def get(self, timeout_s: float | None = None) -> Request | None:
+        """The next request; None when the time is up, or at once for 0, or when the inbox was closed."""
+        try:
+            return self._queue.get(block=timeout_s != 0, timeout=timeout_s or None)[2]
+        except queue.Empty:
+            return None
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """A service that takes requests itself."""
+
+    def run(self, inbox: Inbox) -> None: ...
+
+
+class Peer:
+    """One connected client."""
+
+    def __init__(self, sock: socket.socket, inbox: Inbox) -> None:
+        self._sock, self._inbox = sock, inbox
+        self._sending = threading.Lock()
+        self._open: dict[int, Request] = {}
+
+    def send(self, message: dict[str, Any]) -> None:
+        # A client that went away is noticed by the reader; its answers have nowhere to go.
+        with contextlib.suppress(OSError), self._sending:
+            self._sock.sendall(frame(message))
+
+    def forget(self, number: int) -> None:
+        self._open.pop(number, None)
+
+    def read(self) -> None:
+        """Hand every message to the inbox until the client leaves; then cancel what it had open."""
+        for message in self._messages():
+            if message.get("cancel"):
+                if request := self._open.get(message["id"]):
+                    request.cancelled = True
+                continue
+            request = Request(self, message["id"], message["method"], message["args"])
+            self._open[message["id"]] = request
+            self._inbox.put(request)
+        for request in list(self._open.values()):
+            request.cancelled = True
+
+    def _messages(self) -> Iterator[dict[str, Any]]:
+        with contextlib.suppress(OSError), self._sock.makefile("rb") as stream:
+            while len(head := stream.read(4)) == 4:
+                yield json.loads(stream.read(int.from_bytes(head, "big")))
+
+
+def answer(service: Any, request: Request) -> None:
+    """Call the method that a request names and send what it returns, yields or raises."""
+    try:
+        if request.method not in service.methods:
+            raise BadRequest(f"no method {request.method!r}; have {', '.join(service.methods)}")
+        result = getattr(service, request.method)(**request.args)
+        if isinstance(result, Iterator):
+            for event in result:
+                if request.cancelled:
+                    raise Cancelled("the caller went away")
+                request.emit(event)
+            result = None
+        request.finish(result)
+    except RagError as error:
+        request.fail(error)
+    except Exception as error:  # the worker loop: recorded, and the caller gets it
+        print(f"{request.method}: {type(error).__name__}: {error}", file=sys.stderr)
+        request.fail(error)
+
+
+def serve(service: Any, inbox: Inbox) -> None:
+    """Run the service on this thread until the inbox closes."""
+    if isinstance(service, Runner):
+        service.run(inbox)
+        return
+    while request := inbox.get():
+        if not request.cancelled:
+            answer(service, request)
+
+
+def build(target: str, config: dict[str, Any]) -> Any:
+    """The service "module:Class" names, made with the config as keyword arguments."""
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)(**config)
+
+
+def serve_private(target: str, config: dict[str, Any], descriptor: int) -> None:
+    """Serve the parent over an inherited socket; end when it closes it."""
+    sock = socket.socket(fileno=descriptor)
+    hello = Peer(sock, Inbox({}))
+    try:
+        service = build(target, config)
+    except Exception as error:
+        hello.send({"id": 0, "error": to_wire(error)})
+        return
+    inbox = Inbox(getattr(service, "ranks", {}))
+    peer = Peer(sock, inbox)
+    peer.send({"id": 0, "result": "ready"})
+
+    def read() -> None:
+        peer.read()
+        inbox.close()
+        end_by_force_later()
+
+    threading.Thread(target=read, daemon=True).start()
+    serve(service, inbox)
+    close(service)
+
+
+def serve_shared(target: str, config: dict[str, Any], address: str) -> None:
+    """Serve everyone who connects to a Unix socket; end when nobody has been connected for a moment."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(address)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen()
+    state: dict[str, Any] = {}
+    built = threading.Event()
+    clients: set[int] = set()
+    inbox = Inbox(ranks_of(target))
+
+    def attend(sock: socket.socket) -> None:
+        peer = Peer(sock, inbox)
+        built.wait()
+        if error := state.get("error"):
+            peer.send({"id": 0, "error": error})
+        else:
+            peer.send({"id": 0, "result": "ready"})
+            peer.read()
+        clients.discard(id(sock))
+        sock.close()
+
+    def accept() -> None:
+        while True:
+            sock, _ = listener.accept()
+            clients.add(id(sock))
+            threading.Thread(target=attend, args=(sock,), daemon=True).start()
+
+    def watch() -> None:
+        idle_since = time.monotonic()
+        while True:
+            time.sleep(0.1)
+            if clients:
+                idle_since = time.monotonic()
+            elif built.is_set() and time.monotonic() - idle_since > LINGER_S:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(address)  # from here on a newcomer starts a child of its own, once our lock is free
+                inbox.close()
+                end_by_force_later()
+                return
+
+    threading.Thread(target=accept, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        service = build(target, config)
+    except Exception as error:
+        state["error"] = to_wire(error)
+        built.set()
+        time.sleep(LINGER_S)
+        return
+    built.set()
+    serve(service, inbox)
+    close(service)
+
+
+def ranks_of(target: str) -> dict[str, int]:
+    """Which methods may wait: `ranks` of a service class, without building it."""
+    module, _, name = target.partition(":")
+    ranks: dict[str, int] = getattr(getattr(importlib.import_module(module), name), "ranks", {})
+    return ranks
+
+
+def close(service: Any) -> None:
+    if hasattr(service, "close"):
+        service.close()
+
+
+def end_by_force_later() -> None:
+    """A service that hangs in native code must not outlive its clients."""
+    timer = threading.Timer(DEADLINE_TO_CLOSE_S, os._exit, args=(1,))
+    timer.daemon = True
+    timer.start()
+
+
+def main() -> None:
+    silence()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    parser = argparse.ArgumentParser(prog="rag.child")
+    parser.add_argument("target")
+    parser.add_argument("config", type=json.loads)
+    parser.add_argument("--name")
+    parser.add_argument("--fd", type=int)
+    parser.add_argument("--listen")
+    parser.add_argument("--lock-fd", type=int)
+    arguments = parser.parse_args()
+    if arguments.listen:
+        serve_shared(arguments.target, arguments.config, arguments.listen)
+    else:
+        serve_private(arguments.target, arguments.config, arguments.fd)
+    sys.stdout.flush()
+    os._exit(0)  # daemon threads of native libraries must not delay or break the end
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Every error a user of Permafrost may meet. Each knows its HTTP status and its OpenAI error code.
+
+RagError
+├── BadRequest                  400 the request cannot be served as it is
+│   ├── ContextTooLong          400 the prompt does not fit the model's context
+│   └── UnknownModel            404 no such model, tier or collection
+├── NotFound                    404 no such document
+├── PayloadTooLarge             413 the body is larger than the limit
+├── SettingsError               500 rag.toml or a RAG_ variable is wrong
+├── ModelError                  500 a model file is missing, changed or cannot run here
+│   └── ModelMismatch           500 the file is not the one that models.lock pins
+├── IndexUnavailable               503 the index does not match the catalog, or cannot be opened
+│   └── DiskFull                507 too little free space to write safely
+├── ParseError                  422 a document cannot be read; the reason says why
+│   ├── NeedsPassword           422 the document is encrypted
+│   ├── NoText                  422 the document holds no text (scanned, or empty)
+│   ├── Damaged                 422 the bytes are not what the format asks for
+│   ├── Unsupported             422 no parser for this type
+│   └── LimitExceeded           422 reading it went past a limit of memory, time or size
+├── Overloaded                  429 the queue is full; try again
+├── Cancelled                   499 the caller went away
+└── WorkerError                 503 a supervised child failed
+    ├── WorkerDied              503 it died while it worked for this call
+    ├── WorkerTimeout           504 it did not answer by the deadline
+    └── WorkerUnavailable       503 it died too often and is switched off for a while
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class RagError(Exception):
+    """The root. Catch it to catch everything that Permafrost raises on purpose."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class BadRequest(RagError):
+    """The request cannot be served as it is."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class ContextTooLong(BadRequest):
+    """The prompt and the tokens asked for do not fit the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class UnknownModel(BadRequest):
+    """No model, tier or collection of that name."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class NotFound(RagError):
+    """No document of that id or path."""
+
+    status = 404
+    code = "not_found"
+
+
+class PayloadTooLarge(RagError):
+    """The body is larger than the limit."""
+
+    status = 413
+    code = "payload_too_large"
+
+
+class SettingsError(RagError):
+    """rag.toml or a RAG_ variable holds a value that cannot be used."""
+
+    code = "settings_error"
+
+
+class ModelError(RagError):
+    """A model file is missing or cannot run on this machine."""
+
+    code = "model_error"
+
+
+class ModelMismatch(ModelError):
+    """A model file is not the one that models.lock pins."""
+
+    code = "model_mismatch"
+
+
+class IndexUnavailable(RagError):
+    """The vector index cannot be opened, or does not hold what the catalog says."""
+
+    status = 503
+    code = "index_unavailable"
+
+
+class DiskFull(IndexUnavailable):
+    """Too little free space to write safely."""
+
+    status = 507
+    code = "disk_full"
+
+
+class ParseError(RagError):
+    """A document cannot be read. Its message is the reason shown beside the quarantined document."""
+
+    status = 422
+    code = "unreadable_document"
+
+
+class NeedsPassword(ParseError):
+    """The document is encrypted."""
+
+    code = "needs_password"
+
+
+class NoText(ParseError):
+    """The document holds no text: it is empty, or a scan without a text layer."""
+
+    code = "no_text"
+
+
+class Damaged(ParseError):
+    """The bytes are not what the format asks for."""
+
+    code = "damaged"
+
+
+class Unsupported(ParseError):
+    """No parser reads this type."""
+
+    code = "unsupported_type"
+
+
+class LimitExceeded(ParseError):
+    """Reading the document went past a limit of memory, time or size."""
+
+    code = "limit_exceeded"
+
+
+class Overloaded(RagError):
+    """The queue is full."""
+
+    status = 429
+    code = "overloaded"
+
+
+class Cancelled(RagError):
+    """The caller went away before the answer was whole."""
+
+    status = 499
+    code = "cancelled"
+
+
+class WorkerError(RagError):
+    """A supervised child failed."""
+
+    status = 503
+    code = "worker_error"
+
+
+class WorkerDied(WorkerError):
+    """The child died while it worked for this call."""
+
+    code = "worker_died"
+
+
+class WorkerTimeout(WorkerError):
+    """The child did not answer by the deadline."""
+
+    status = 504
+    code = "worker_timeout"
+
+
+class WorkerUnavailable(WorkerError):
+    """The child died too often in a short time and is switched off for a while."""
+
+    code = "worker_unavailable"
+
+
+def to_wire(error: BaseException) -> dict[str, Any]:
+    """An error as it crosses a pipe; anything that is not ours becomes a WorkerError with its type named."""
+    if isinstance(error, RagError):
+        return {"type": type(error).__name__, "message": str(error)}
+    return {"type": "WorkerError", "message": f"{type(error).__name__}: {error}"}
+
+
+def from_wire(fields: dict[str, Any]) -> RagError:
+    """The error that `to_wire` wrote."""
+    return by_name().get(str(fields.get("type")), WorkerError)(str(fields.get("message", "")))
+
+
+def by_name() -> dict[str, type[RagError]]:
+    """Every error class by its name."""
+    found: dict[str, type[RagError]] = {}
+    todo: list[type[RagError]] = [RagError]
+    while todo:
+        error = todo.pop()
+        found[error.__name__] = error
+        todo += error.__subclasses__()
+    return found

@@ -1,0 +1,142 @@
+"""One section per area. The only reader of the environment and of rag.toml.
+
+Order: arguments, then RAG_ variables (RAG_ENGINE_THREADS=4), then ./rag.toml (or the file RAG_CONFIG names), then
+the defaults below. An unknown name is an error, so a typo cannot be ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from rag.errors import SettingsError
+from rag.types import Tier
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(Section):
+    """`rag serve`."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535, description="0 takes a free port")
+    api_key: str = Field("", description="callers must send it as a bearer token; required beyond loopback")
+    max_body_bytes: int = Field(2_000_000, gt=0)
+
+
+class StoreSettings(Section):
+    """Where vectors live: Qdrant Edge in the home, or a Qdrant server when `url` is set."""
+
+    url: str = ""
+    api_key: str = ""
+    collection: str = Field("permafrost", description="name of the collection on a Qdrant server")
+    timeout_s: float = Field(2.0, gt=0, description="deadline of one search on a Qdrant server")
+    min_free_bytes: int = Field(512_000_000, ge=0, description="writes are refused below this much free disk")
+
+
+class EmbeddingSettings(Section):
+    """The model that turns text into vectors."""
+
+    model: str = Field("all-minilm-l6-v2", description="a name in models.lock, or a folder of sentence-transformers")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the CPU has AMX")
+    threads: int = Field(0, ge=0, description="0: all cores")
+    batch_tokens: int = Field(8192, gt=0, description="padded tokens of one forward pass")
+
+
+class IngestSettings(Section):
+    """Reading documents."""
+
+    chunk_tokens: int = Field(256, ge=32, description="never more than the embedder reads")
+    parse_workers: int = Field(0, ge=0, description="0: one per core, at most 4")
+    timeout_s: float = Field(60.0, gt=0, description="wall clock for one document")
+    memory_bytes: int = Field(2_000_000_000, gt=0, description="address space for one document")
+    max_file_bytes: int = Field(200_000_000, gt=0)
+    attempts: int = Field(3, ge=1, description="tries before a document is quarantined")
+    ocr: Literal["auto", "off"] = Field("auto", description="auto: Tesseract for pages without text, if installed")
+    ocr_languages: str = "eng"
+
+
+class RetrievalSettings(Section):
+    """Finding passages."""
+
+    leg_limit: int = Field(100, gt=0, description="candidates of each leg before fusion")
+    limit: int = Field(8, gt=0, description="passages handed to the answer")
+    dense_weight: float = Field(0.4, ge=0, le=1, description="weight of the dense leg before evidence moves it")
+
+
+class EngineSettings(Section):
+    """The frozen model under llama.cpp."""
+
+    model: str = Field("smollm2-135m-instruct", description="a name in models.lock")
+    n_ctx: int = Field(8192, gt=0, description="cells of KV cache that all sequences share")
+    max_sequences: int = Field(8, ge=1, le=64)
+    max_queue: int = Field(64, ge=1)
+    threads: int = Field(0, ge=0, description="0: all cores")
+    batch_tokens: int = Field(512, ge=32, description="tokens of one step; long prompts are cut into such pieces")
+    gpu_layers: int = Field(0, ge=-1, description="-1: all layers on the GPU, where the build has one")
+
+
+class AnsweringSettings(Section):
+    """Wording and checking answers."""
+
+    tier: Tier = Tier.SMALL
+    context_tokens: int = Field(900, gt=0, description="tokens of passages in the prompt")
+    max_tokens: int = Field(96, gt=0)
+    max_quotes: int = Field(2, ge=1, le=5)
+
+
+class CostSettings(Section):
+    """The first meter: CPU-seconds times a rate."""
+
+    cpu_hour_rate: float = Field(0.02, ge=0, description="price of one busy core for one hour")
+    currency: str = "EUR"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RAG_", env_nested_delimiter="_", env_nested_max_split=1, extra="forbid", frozen=True
+    )
+
+    home: Path = Field(Path("kb"), description="the folder that holds database, index and caches")
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
+    ingest: IngestSettings = IngestSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    engine: EngineSettings = EngineSettings()
+    answering: AnsweringSettings = AnsweringSettings()
+    cost: CostSettings = CostSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = Path(os.environ.get("RAG_CONFIG", "rag.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings in force. Raises SettingsError that names the setting, the value and what is allowed."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise SettingsError(f"setting {where} is {problem['input']!r}: {problem['msg']}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"rag.toml cannot be read: {error}") from None

@@ -1,0 +1,154 @@
+"""The nouns everything else is written in. Imports nothing of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+ChunkKind = Literal["text", "table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks: one tenant and the groups whose documents may be read."""
+
+    tenant: str = "default"
+    groups: tuple[str, ...] = ("everyone",)
+
+
+class DocumentState(StrEnum):
+    """Where a document is on its way. The row is the queue: `pending` means work to do."""
+
+    PENDING = "pending"
+    PARSING = "parsing"
+    EMBEDDING = "embedding"
+    LIVE = "live"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One source document as the catalog knows it. `version` is unique over all documents of a home."""
+
+    id: str
+    uri: str
+    title: str
+    collection: str
+    tenant: str
+    sha256: str
+    version: int
+    state: DocumentState
+    media_type: str = ""
+    size_bytes: int = 0
+    groups: tuple[str, ...] = ("everyone",)
+    pages: int = 0
+    chunks: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a document within the embedder's token budget. `id` is a UUID derived from content."""
+
+    id: str
+    ordinal: int
+    text: str
+    kind: ChunkKind = "text"
+    heading_path: tuple[str, ...] = ()
+    pages: tuple[int, ...] = ()
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk found for a question, with where it stands and how each leg scored it.
+
+    `score` is the fused score in [0, 1]; `dense` is a cosine, `sparse` a raw BM25 score; None: not in that leg.
+    """
+
+    chunk: Chunk
+    document_id: str
+    version: int
+    title: str
+    uri: str
+    score: float
+    dense: float | None = None
+    sparse: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """The words an answer rests on. `quote` is text[start:end] of the live chunk, to the letter."""
+
+    marker: int
+    document_id: str
+    title: str
+    uri: str
+    chunk_id: str
+    quote: str
+    start: int
+    end: int
+    page: int | None = None
+    section: str = ""
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one generation. `cached_tokens` of the prompt were not computed again."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an answer cost. `method` says how the figure was obtained; an estimate says so."""
+
+    amount: float
+    currency: str
+    cpu_seconds: float
+    method: str
+
+
+class Outcome(StrEnum):
+    """What kind of answer this is."""
+
+    ANSWERED = "answered"  # the model's sentences, each grounded in a cited chunk
+    QUOTED = "quoted"  # verbatim sentences of the documents
+    NOT_FOUND = "not_found"  # nothing in the documents supports an answer
+
+
+class Tier(StrEnum):
+    """Who words the answer."""
+
+    EXTRACT = "extract"
+    SMALL = "small"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the reader gets, whole. `text` carries [n] markers that point into `citations`."""
+
+    text: str
+    outcome: Outcome
+    tier: Tier
+    citations: tuple[Citation, ...]
+    passages: tuple[Passage, ...]
+    usage: Usage
+    cost: Cost
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    model: str = ""
+    egress: str = "nothing left this machine"

@@ -1,0 +1,366 @@
+"""Supervised children: native code runs in them, because native code dies.
+
+A child runs one service (a class whose `methods` may be called) and speaks length-prefixed JSON over a socket.
+`Worker` owns a private child; `SharedWorker` finds or starts the one child that every process of a home shares.
+The child's side is in `rag.child`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from rag.errors import Cancelled, WorkerDied, WorkerTimeout, WorkerUnavailable, from_wire
+
+CRASHES_ALLOWED = 3
+CRASH_WINDOW_S = 60.0
+
+
+class Caller(Protocol):
+    """Anything whose methods live in a child."""
+
+    async def call(self, method: str, *, timeout_s: float | None = None, **args: Any) -> Any:
+        """The result of one call. Raises what the service raised, or a WorkerError."""
+        ...
+
+    def stream(self, method: str, **args: Any) -> AsyncIterator[Any]:
+        """The events of one call; closing the iterator cancels it in the child."""
+        ...
+
+
+class Connection:
+    """Many calls at once over one socket to a child. Lives on one event loop."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str) -> None:
+        self.name = name
+        self.alive = True
+        self._reader, self._writer = reader, writer
+        self._pending: dict[int, asyncio.Queue[dict[str, Any]]] = {0: asyncio.Queue()}
+        self._ids = itertools.count(1)
+        self._pump = asyncio.create_task(self._receive(), name=f"{name}-receive")
+
+    async def ready(self, timeout_s: float) -> None:
+        """Wait until the service is built. Raises what its constructor raised."""
+        await self._next(0, timeout_s, "start")
+
+    async def call(self, method: str, *, timeout_s: float | None = None, **args: Any) -> Any:
+        async with contextlib.aclosing(self._exchange(method, args, timeout_s)) as messages:
+            async for message in messages:
+                if "result" in message:
+                    return message["result"]
+        raise WorkerDied(f"the {self.name} process ended before it answered {method!r}")
+
+    async def stream(self, method: str, **args: Any) -> AsyncIterator[Any]:
+        async with contextlib.aclosing(self._exchange(method, args, None)) as messages:
+            async for message in messages:
+                if "event" in message:
+                    yield message["event"]
+
+    async def close(self) -> None:
+        self._pump.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._pump
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+    async def _exchange(
+        self, method: str, args: dict[str, Any], timeout_s: float | None
+    ) -> AsyncIterator[dict[str, Any]]:
+        if not self.alive:
+            raise WorkerDied(f"the {self.name} process is gone")
+        number = next(self._ids)
+        self._pending[number] = asyncio.Queue()
+        settled = False
+        try:
+            await self._send({"id": number, "method": method, "args": args})
+            while not settled:
+                message = await self._next(number, timeout_s, method)
+                settled = "result" in message
+                yield message
+        except (WorkerDied, WorkerTimeout):
+            raise
+        finally:
+            del self._pending[number]
+            if not settled and self.alive:
+                with contextlib.suppress(ConnectionError):
+                    self._writer.write(frame({"id": number, "cancel": True}))
+
+    async def _next(self, number: int, timeout_s: float | None, method: str) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(timeout_s):
+                message = await self._pending[number].get()
+        except TimeoutError:
+            raise WorkerTimeout(f"the {self.name} process did not answer {method!r} within {timeout_s:g} s") from None
+        if "error" in message:
+            raise from_wire(message["error"])
+        return message
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        try:
+            self._writer.write(frame(message))
+            await self._writer.drain()
+        except ConnectionError:
+            raise WorkerDied(f"the {self.name} process is gone") from None
+
+    async def _receive(self) -> None:
+        try:
+            while True:
+                size = int.from_bytes(await self._reader.readexactly(4), "big")
+                message = json.loads(await self._reader.readexactly(size))
+                if queue := self._pending.get(message["id"]):
+                    queue.put_nowait(message)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.alive = False
+            died = {"type": "WorkerDied", "message": f"the {self.name} process died; it is restarted at the next call"}
+            for queue in self._pending.values():
+                queue.put_nowait({"error": died})
+
+
+class Worker:
+    """A private child, started at the first call and again after it died.
+
+    `target` is "module:Class", `config` its keyword arguments (JSON values). A child that dies three times within a
+    minute is left alone for the rest of that minute: calls then raise WorkerUnavailable.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        config: dict[str, Any],
+        *,
+        name: str,
+        start_timeout_s: float = 120.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name, self.target, self.config = name, target, config
+        self._start_timeout_s, self._clock = start_timeout_s, clock
+        self._crashes: deque[float] = deque(maxlen=CRASHES_ALLOWED)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._starting = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the living child."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    async def call(self, method: str, *, timeout_s: float | None = None, **args: Any) -> Any:
+        connection = await self.start()
+        try:
+            return await connection.call(method, timeout_s=timeout_s, **args)
+        except WorkerDied as error:
+            raise WorkerDied(f"{error}{await self._obituary()}") from None
+
+    async def stream(self, method: str, **args: Any) -> AsyncIterator[Any]:
+        connection = await self.start()
+        try:
+            async with contextlib.aclosing(connection.stream(method, **args)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    yield event
+        except WorkerDied as error:
+            raise WorkerDied(f"{error}{await self._obituary()}") from None
+
+    async def start(self) -> Connection:
+        """The connection to a ready child; starts one if none lives."""
+        async with self._starting:
+            if self._connection and self._connection.alive:
+                return self._connection
+            if self._connection:
+                self._crashes.append(self._clock())
+                await self._reap()
+            self._refuse_a_crash_loop()
+            self._connection = await self._spawn()
+            return self._connection
+
+    async def kill(self) -> None:
+        """End the child at once, whatever it does; the next call starts a fresh one. Not counted as a crash."""
+        await self._reap(signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """Ask the child to finish, then make sure it is gone."""
+        if self._connection:
+            await self._connection.close()
+            self._connection = None
+        if self._process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._process.wait, 5.0)
+        await self._reap()
+
+    def _refuse_a_crash_loop(self) -> None:
+        if len(self._crashes) < CRASHES_ALLOWED:
+            return
+        wait_s = CRASH_WINDOW_S - (self._clock() - self._crashes[0])
+        if wait_s > 0:
+            raise WorkerUnavailable(
+                f"the {self.name} process died {CRASHES_ALLOWED} times within a minute; "
+                f"it is tried again in {wait_s:.0f} s (rag doctor says what is wrong)"
+            )
+
+    async def _spawn(self) -> Connection:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = spawn(self.target, self.config, self.name, ["--fd", str(theirs.fileno())], theirs.fileno())
+        reader, writer = await asyncio.open_connection(sock=ours)
+        connection = Connection(reader, writer, self.name)
+        try:
+            await connection.ready(self._start_timeout_s)
+        except WorkerDied as error:
+            self._crashes.append(self._clock())
+            raise WorkerDied(f"{error}{await self._obituary()}") from None
+        except BaseException:
+            await connection.close()
+            await self._reap()
+            raise
+        return connection
+
+    async def _obituary(self) -> str:
+        if self._process is None:
+            return ""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = await asyncio.to_thread(self._process.wait, 2.0)
+            return f" ({how_it_ended(code)})"
+        return ""
+
+    async def _reap(self, sign: signal.Signals = signal.SIGKILL) -> None:
+        process, self._process = self._process, None
+        connection, self._connection = self._connection, None
+        if process and process.poll() is None:
+            process.send_signal(sign)
+        if process:
+            await asyncio.to_thread(process.wait)
+        if connection:
+            await connection.close()
+
+
+class SharedWorker:
+    """The one child that all processes of a home share, such as the owner of the embedded index.
+
+    A lock file holds its address. Whoever finds no living child starts one; it ends soon after its last client left.
+    """
+
+    def __init__(
+        self, target: str, config: dict[str, Any], *, name: str, lock: Path, start_timeout_s: float = 120.0
+    ) -> None:
+        self.name, self.target, self.config, self.lock = name, target, config, lock
+        self._start_timeout_s = start_timeout_s
+        self._connection: Connection | None = None
+        self._starting = asyncio.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def call(self, method: str, *, timeout_s: float | None = None, **args: Any) -> Any:
+        return await (await self.start()).call(method, timeout_s=timeout_s, **args)
+
+    async def stream(self, method: str, **args: Any) -> AsyncIterator[Any]:
+        async with contextlib.aclosing((await self.start()).stream(method, **args)) as events:  # type: ignore[type-var]
+            async for event in events:
+                yield event
+
+    async def start(self) -> Connection:
+        async with self._starting:
+            if self._connection and self._connection.alive:
+                return self._connection
+            deadline = time.monotonic() + self._start_timeout_s
+            while time.monotonic() < deadline:
+                if connection := await self._connect():
+                    self._connection = connection
+                    return connection
+                await asyncio.to_thread(self._spawn_if_free)
+                await asyncio.sleep(0.05)
+            raise WorkerUnavailable(f"the {self.name} process could not be reached through {self.lock}")
+
+    async def stop(self) -> None:
+        """Leave. The child ends when nobody else is connected."""
+        if self._connection:
+            await self._connection.close()
+            self._connection = None
+        if self._process:
+            # Wait so that "rag ask" leaves nothing behind when it was the only client.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._process.wait, 10.0)
+
+    async def _connect(self) -> Connection | None:
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(address_of(self.lock)))
+        except OSError:
+            return None
+        connection = Connection(reader, writer, self.name)
+        try:
+            await connection.ready(self._start_timeout_s)
+        except WorkerDied:
+            await connection.close()
+            return None
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    def _spawn_if_free(self) -> None:
+        self.lock.parent.mkdir(parents=True, exist_ok=True)
+        with self.lock.open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return  # another process lives, or is just starting one
+            # The child inherits the descriptor and with it the lock: it is free when the child is gone.
+            arguments = ["--listen", str(address_of(self.lock)), "--lock-fd", str(handle.fileno())]
+            self._process = spawn(self.target, self.config, self.name, arguments, handle.fileno(), detached=True)
+        time.sleep(0.05)
+
+
+def spawn(
+    target: str, config: dict[str, Any], name: str, arguments: list[str], *descriptors: int, detached: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start `python -m rag.child`; its standard output goes to our standard error."""
+    command = [sys.executable, "-m", "rag.child", target, json.dumps(config), "--name", name, *arguments]
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=sys.__stderr__, pass_fds=descriptors, start_new_session=detached
+    )
+
+
+def address_of(lock: Path) -> Path:
+    """The socket that belongs to a lock file: short, because a Unix address holds 107 bytes, and private to the user."""
+    folder = Path(tempfile.gettempdir()) / f"permafrost-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
+        raise WorkerUnavailable(f"{folder} is not private to this user; remove it, or set TMPDIR to a private folder")
+    return folder / f"{hashlib.sha256(str(lock.resolve()).encode()).hexdigest()[:24]}.sock"
+
+
+def frame(message: dict[str, Any]) -> bytes:
+    """One message on the wire: four bytes of length, then JSON."""
+    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return len(body).to_bytes(4, "big") + body
+
+
+def how_it_ended(code: int) -> str:
+    """An exit status in words."""
+    if code >= 0:
+        return f"exit status {code}"
+    name = signal.Signals(-code).name
+    likely = {
+        "SIGKILL": "killed, most often for lack of memory",
+        "SIGBUS": "the disk is full or a mapped file shrank",
+        "SIGILL": "built for another CPU",
+    }
+    return f"{name}: {likely[name]}" if name in likely else name
+
+
+__all__ = ["Caller", "Cancelled", "Connection", "SharedWorker", "Worker", "how_it_ended"]
