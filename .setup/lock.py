@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / ".setup" / "lock"
 BUILD = ["cmake>=3.21,<4", "hatchling", "editables", "ninja", "scikit-build-core>=0.9.2", "setuptools", "wheel"]
 APART = {"torch", "llama-cpp-python"}
-# sha256 of PyTorch's CPU build; those of the ordinary wheels come from the resolution.
-TORCH_CPU = {"2.13.0": ["6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"]}
+# sha256 of PyTorch's CPU builds, which are in no index that this resolution reads.
+TORCH_CPU = {"2.13.0+cpu": ["6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"]}
 PLATFORMS = "sys_platform == 'linux' and (platform_machine == 'x86_64' or platform_machine == 'aarch64')"
 
 
@@ -44,11 +44,10 @@ def write(name: str, blocks: dict[str, list[str]], *, without: set[str]) -> set[
     return names
 
 
-def torch_lines(blocks: list[str]) -> list[str]:
-    """torch with the hashes of the ordinary wheels and of the CPU build."""
-    version = re.match(r"torch==(\S+)", blocks[0])
-    assert version
-    return [block + "".join(f" \\\n    --hash=sha256:{h}" for h in TORCH_CPU[version[1]]) for block in blocks]
+def torch_cpu() -> str:
+    """The CPU build under its own version, so that pip cannot mistake the ordinary wheel for it."""
+    [(version, hashes)] = TORCH_CPU.items()
+    return f"torch=={version}" + "".join(f" \\\n    --hash=sha256:{h}" for h in hashes)
 
 
 def main() -> None:
@@ -70,7 +69,8 @@ def main() -> None:
     base = {**part(default), **cpu_only}
     have = write("default.txt", base, without=APART | cuda)
     write("torch-cuda.txt", torch, without=APART | have)
-    write("torch.txt", {"torch": torch_lines(whole["torch"])}, without=set())
+    write("torch.txt", {"torch": whole["torch"]}, without=set())
+    write("torch-cpu.txt", {"torch": [torch_cpu()]}, without=set())
     write("llama.txt", {"llama-cpp-python": whole["llama-cpp-python"]}, without=set())
     write("build.txt", part(BUILD), without=set())
     write("offline.txt", resolve(extras["offline"], deps=False), without=set())

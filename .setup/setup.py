@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / ".setup" / "lock"
 VENV = ROOT / ".venv"
 STAMP = VENV / "ready"
+PIP = [str(VENV / "bin" / "python"), "-m", "pip", "-qq", "--disable-pip-version-check"]
 OLDEST_PYTHON = (3, 11)
 DISK_BYTES = 4 * 1024**3
 DISK_BYTES_CUDA = 14 * 1024**3
@@ -111,14 +113,13 @@ def say(text: str) -> None:
 
 def pip(*arguments: str) -> None:
     """Run pip in the virtual environment; its errors are shown, its chatter is not."""
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "-qq", "--disable-pip-version-check", *arguments]
-    if subprocess.run(command).returncode != 0:
+    if subprocess.run([*PIP, *arguments]).returncode != 0:
         raise SetupError("pip failed, its reason stands above; set-up can be run again and goes on where it stopped")
 
 
-def install(name: str, *extra: str) -> None:
+def install(name: str) -> None:
     # A few packages come as source only; they are built with the locked setuptools, not with a downloaded one.
-    pip("install", "--require-hashes", "--no-deps", "--no-build-isolation", *extra, "-r", str(LOCK / name))
+    pip("install", "--require-hashes", "--no-deps", "--no-build-isolation", "-r", str(LOCK / name))
 
 
 def start_compile(chosen: Plan, folder: Path) -> subprocess.Popen[bytes]:
@@ -130,7 +131,9 @@ def start_compile(chosen: Plan, folder: Path) -> subprocess.Popen[bytes]:
     command += ["--no-build-isolation", "--require-hashes", "-w", str(folder), "-r", str(LOCK / "llama.txt")]
     with (folder / "build.log").open("wb") as log:
         environment = {**os.environ, "SKBUILD_CMAKE_ARGS": cmake, "PATH": path}
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        return subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
 
 
 def wait_for_compile(process: subprocess.Popen[bytes], folder: Path) -> Path:
@@ -157,16 +160,17 @@ def wanted(cuda: bool) -> str:
     return hashlib.sha256(locks + text.encode() + Path(__file__).read_bytes()).hexdigest()
 
 
-def install_torch(index: str) -> None:
+def install_torch(index: str, *, cuda: bool) -> None:
     """The CPU build where pip can reach one; else the ordinary wheel and the CUDA packages it links to."""
-    say("installing torch 2.13.0 (the CPU build where pip finds it)")
-    install("torch.txt", *(["--extra-index-url", index] if index else []))
-    script = "import importlib.metadata as m; print(m.version('torch'))"
-    version = subprocess.run([str(VENV / "bin" / "python"), "-c", script], capture_output=True, text=True).stdout
-    if "+cpu" not in version:
-        say("only the ordinary torch was found: downloading the CUDA packages it links to (gigabytes; see README)")
-        check_machine(cuda=True)
-        install("torch-cuda.txt")
+    say("installing torch")
+    command = [*PIP, "install", "--require-hashes", "--no-deps", "-r", str(LOCK / "torch-cpu.txt")]
+    command += ["--extra-index-url", index] if index else []
+    if not cuda and subprocess.run(command, capture_output=True).returncode == 0:
+        return
+    say("taking the ordinary torch with the CUDA packages it links to: gigabytes (README says how to avoid it)")
+    check_machine(cuda=True)
+    install("torch.txt")
+    install("torch-cuda.txt")
 
 
 def set_up(*, cuda: bool, index: str) -> None:
@@ -181,7 +185,7 @@ def set_up(*, cuda: bool, index: str) -> None:
     process = None if compiled else start_compile(chosen, folder)
     say("using the llama.cpp compiled here before" if compiled else f"compiling llama.cpp (some minutes): {chosen.why}")
     try:
-        install_torch(index)
+        install_torch(index, cuda=cuda)
         say("installing the other packages")
         install("default.txt")
         install("offline.txt")
@@ -189,12 +193,13 @@ def set_up(*, cuda: bool, index: str) -> None:
         wheel = compiled[0] if process is None else wait_for_compile(process, folder)
     finally:
         if process and process.poll() is None:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # pip, ninja and every compiler
     pip("install", "--no-deps", "--force-reinstall", str(wheel))
     pip("install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that the compiler is stopped too
     cuda, index = os.environ.get("GPU", "") not in ("", "0"), os.environ.get("TORCH_INDEX", "")
     try:
         if STAMP.exists() and STAMP.read_text() == wanted(cuda):
