@@ -25,7 +25,10 @@ def file_map() -> str:
     """Every folder and module of the product with its own sentence."""
     lines = ["```"]
     for top in ("rag", "ingest"):
-        for folder in [ROOT / top, *sorted(p for p in (ROOT / top).iterdir() if (p / "__init__.py").exists())]:
+        for folder in [
+            ROOT / top,
+            *sorted(p for p in (ROOT / top).iterdir() if (p / "__init__.py").exists()),
+        ]:
             depth = "" if folder.parent == ROOT else "  "
             lines.append(f"{depth + folder.name + '/':24}{first_sentence(folder / '__init__.py')}".rstrip())
             for module in sorted(folder.glob("*.py")):
@@ -64,10 +67,10 @@ def errors_table() -> str:
 def rendered(text: str) -> str:
     """README with its generated parts as the code has them now."""
     for name, part in {"map": file_map, "settings": settings_table, "errors": errors_table}.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not pattern.search(text):
             raise SystemExit(f"README.md has lost its <!-- {name} --> part")
-        text = pattern.sub(lambda found, body=part(): found[1] + body + found[2], text)
+        text = pattern.sub(lambda found, body=part(): found[1] + body + "\n" + found[2], text)
     return text
 
 

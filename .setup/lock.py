@@ -14,14 +14,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / ".setup" / "lock"
-BUILD = ["cmake>=3.21,<4", "hatchling", "editables", "ninja", "scikit-build-core>=0.9.2", "setuptools", "wheel"]
+BUILD = [
+    "cmake>=3.21,<4",
+    "hatchling",
+    "editables",
+    "ninja",
+    "scikit-build-core>=0.9.2",
+    "setuptools",
+    "wheel",
+]
 APART = {"torch", "llama-cpp-python"}
 # sha256 of PyTorch's CPU builds, which are in no index that this resolution reads.
 TORCH_CPU = {"2.13.0+cpu": ["6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"]}
 PLATFORMS = "sys_platform == 'linux' and (platform_machine == 'x86_64' or platform_machine == 'aarch64')"
 
 
-def resolve(requirements: list[str], *, deps: bool = True, constraints: Path | None = None) -> dict[str, list[str]]:
+def resolve(
+    requirements: list[str], *, deps: bool = True, constraints: Path | None = None
+) -> dict[str, list[str]]:
     """Name -> its blocks (requirement line with hashes) of one universal resolution."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--universal", "--python-version", "3.11"]
     command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--quiet", "-"]

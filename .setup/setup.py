@@ -27,8 +27,9 @@ PIP = [str(VENV / "bin" / "python"), "-m", "pip", "-qq", "--disable-pip-version-
 OLDEST_PYTHON = (3, 11)
 DISK_BYTES = 4 * 1024**3
 DISK_BYTES_CUDA = 14 * 1024**3
-# Only the library is used: leaving these out halves the compile time.
-LEAN = ["-DLLAVA_BUILD=OFF"] + [f"-DLLAMA_BUILD_{part}=OFF" for part in ("TOOLS", "SERVER", "TESTS", "EXAMPLES")]
+# Only the library is used: leaving the rest out saves two thirds of the compile time.
+LEAN = ["-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={ROOT / '.setup' / 'lean.cmake'}"]
+LEAN += [f"-DLLAMA_BUILD_{part}=OFF" for part in ("TOOLS", "SERVER", "TESTS", "EXAMPLES")]
 
 
 class SetupError(Exception):
@@ -54,13 +55,20 @@ def check_machine(
     """Raise SetupError for whatever would stop set-up minutes from now."""
     if version < OLDEST_PYTHON:
         have = ".".join(map(str, version))
-        raise SetupError(f"Python {have} is too old: install Python 3.11 or newer, or run `make PYTHON=python3.12`")
+        raise SetupError(
+            f"Python {have} is too old: install Python 3.11 or newer, or run `make PYTHON=python3.12`"
+        )
     if sys.platform != "linux":
-        raise SetupError(f"{sys.platform} is not supported: the lock holds Linux packages; use docker/ on other systems")
+        raise SetupError(
+            f"{sys.platform} is not supported: the lock holds Linux packages; use docker/ on other systems"
+        )
     if not (which("c++") or which("g++") or which("clang++")):
         raise SetupError("no C++ compiler found: install one with `apt-get install build-essential`")
     if has_venv is None:
-        has_venv = subprocess.run([sys.executable, "-c", "import ensurepip, venv"], capture_output=True).returncode == 0
+        has_venv = (
+            subprocess.run([sys.executable, "-c", "import ensurepip, venv"], capture_output=True).returncode
+            == 0
+        )
     if not has_venv:
         raise SetupError("this Python cannot make virtual environments: `apt-get install python3-venv`")
     need = DISK_BYTES_CUDA if cuda else DISK_BYTES
@@ -74,7 +82,11 @@ def check_machine(
 def plan(*, compiler: str, cpu_flags: set[str], header: Path, cuda: bool = False) -> Plan:
     """The CMake arguments for this compiler (its --version text) and CPU."""
     gpu = ["-DGGML_CUDA=on"] if cuda else []
-    gcc = None if "clang" in compiler else re.search(r"(?:gcc|g\+\+|c\+\+)[^\n]*?(\d+)\.\d+", compiler, re.IGNORECASE)
+    gcc = (
+        None
+        if "clang" in compiler
+        else re.search(r"(?:gcc|g\+\+|c\+\+)[^\n]*?(\d+)\.\d+", compiler, re.IGNORECASE)
+    )
     if "amx_tile" not in cpu_flags:
         return Plan((*LEAN, *gpu), "no AMX on this CPU, nothing to work around")
     if gcc is None or int(gcc[1]) >= 14:
@@ -99,9 +111,9 @@ def cpu_flags(text: str | None = None) -> set[str]:
 def wheel_folder(chosen: Plan) -> Path:
     """Where a compiled wheel is kept: one folder per source, Python, CPU and build plan, outside the checkout."""
     lock = (LOCK / "llama.txt").read_text()
-    header = (ROOT / ".setup" / "amx.h").read_text()
+    ours = [(ROOT / ".setup" / name).read_text() for name in ("amx.h", "lean.cmake")]
     flags = " ".join(arg.replace(str(ROOT), "") for arg in chosen.cmake)
-    facts = [lock, header, flags, platform.machine(), " ".join(sorted(cpu_flags())), platform.libc_ver()[1]]
+    facts = [lock, *ours, flags, platform.machine(), " ".join(sorted(cpu_flags())), platform.libc_ver()[1]]
     key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "permafrost" / "wheels" / key
@@ -114,12 +126,22 @@ def say(text: str) -> None:
 def pip(*arguments: str) -> None:
     """Run pip in the virtual environment; its errors are shown, its chatter is not."""
     if subprocess.run([*PIP, *arguments]).returncode != 0:
-        raise SetupError("pip failed, its reason stands above; set-up can be run again and goes on where it stopped")
+        raise SetupError(
+            "pip failed, its reason stands above; set-up can be run again and goes on where it stopped"
+        )
 
 
 def install(name: str) -> None:
     # A few packages come as source only; they are built with the locked setuptools, not with a downloaded one.
-    pip("install", "--require-hashes", "--no-deps", "--no-build-isolation", "-r", str(LOCK / name))
+    pip(
+        "install",
+        "--require-hashes",
+        "--no-deps",
+        "--no-compile",
+        "--no-build-isolation",
+        "-r",
+        str(LOCK / name),
+    )
 
 
 def start_compile(chosen: Plan, folder: Path) -> subprocess.Popen[bytes]:
@@ -145,7 +167,11 @@ def wait_for_compile(process: subprocess.Popen[bytes], folder: Path) -> Path:
         if time.monotonic() - said > 30:
             said = time.monotonic()
             steps = re.findall(r"\[(\d+)/(\d+)\]", log.read_text(errors="replace"))
-            say(f"compiling llama.cpp, step {steps[-1][0]} of {steps[-1][1]}" if steps else "compiling llama.cpp")
+            say(
+                f"compiling llama.cpp, step {steps[-1][0]} of {steps[-1][1]}"
+                if steps
+                else "compiling llama.cpp"
+            )
     wheels = sorted(folder.glob("llama_cpp_python-*.whl"))
     if process.returncode != 0 or not wheels:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
@@ -167,7 +193,9 @@ def install_torch(index: str, *, cuda: bool) -> None:
     command += ["--extra-index-url", index] if index else []
     if not cuda and subprocess.run(command, capture_output=True).returncode == 0:
         return
-    say("taking the ordinary torch with the CUDA packages it links to: gigabytes (README says how to avoid it)")
+    say(
+        "taking the ordinary torch with the CUDA packages it links to: gigabytes (README says how to avoid it)"
+    )
     check_machine(cuda=True)
     install("torch.txt")
     install("torch-cuda.txt")
@@ -183,7 +211,11 @@ def set_up(*, cuda: bool, index: str) -> None:
     folder = wheel_folder(chosen)
     compiled = sorted(folder.glob("llama_cpp_python-*.whl"))
     process = None if compiled else start_compile(chosen, folder)
-    say("using the llama.cpp compiled here before" if compiled else f"compiling llama.cpp (some minutes): {chosen.why}")
+    say(
+        "using the llama.cpp compiled here before"
+        if compiled
+        else f"compiling llama.cpp (some minutes): {chosen.why}"
+    )
     try:
         install_torch(index, cuda=cuda)
         say("installing the other packages")
@@ -199,7 +231,9 @@ def set_up(*, cuda: bool, index: str) -> None:
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that the compiler is stopped too
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # an exception, so that the compiler is stopped too
     cuda, index = os.environ.get("GPU", "") not in ("", "0"), os.environ.get("TORCH_INDEX", "")
     try:
         if STAMP.exists() and STAMP.read_text() == wanted(cuda):

@@ -88,7 +88,9 @@ def test_the_header_makes_gcc_store_all_of_the_tile_configuration_first(tmp_path
     command = ["g++", "-O3", "-mamx-tile", "-include", str(header), "-S", "-o", "-", str(source)]
     assembly = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     before, _, after = assembly.partition("ldtilecfg")
-    assert re.search(r"mov\S*\s+%\w+, -?\d+\(%rsp\)", before), "the configuration is stored before it is loaded"
+    assert re.search(r"mov\S*\s+%\w+, -?\d+\(%rsp\)", before), (
+        "the configuration is stored before it is loaded"
+    )
     assert not re.search(r"mov\S*\s+%\w+, -?\d+\(%rsp\)", after), "nothing of it is stored afterwards"
 
 
