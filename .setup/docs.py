@@ -1,4 +1,7 @@
-"""Writes the parts of README.md that the code knows: file map, settings, errors. `make format` runs it, a test checks it."""
+"""Writes the parts of README.md that the code knows: file map, settings, errors.
+
+`make format` runs it, a test checks that it was run.
+"""
 
 from __future__ import annotations
 
@@ -67,10 +70,11 @@ def errors_table() -> str:
 def rendered(text: str) -> str:
     """README with its generated parts as the code has them now."""
     for name, part in {"map": file_map, "settings": settings_table, "errors": errors_table}.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        pattern = re.compile(rf"<!-- {name} -->\n.*?<!-- /{name} -->", re.DOTALL)
         if not pattern.search(text):
             raise SystemExit(f"README.md has lost its <!-- {name} --> part")
-        text = pattern.sub(lambda found, body=part(): found[1] + body + "\n" + found[2], text)
+        start, end = pattern.search(text).span()  # type: ignore[union-attr]
+        text = f"{text[:start]}<!-- {name} -->\n{part()}\n<!-- /{name} -->{text[end:]}"
     return text
 
 

@@ -1,7 +1,8 @@
 """Writes the hash-locked requirement files in .setup/lock from pyproject.toml. Run it with `make lock`.
 
-One resolution for Python 3.11 and newer on x86-64 and aarch64 Linux, then cut into the files that set-up installs one
-after another. torch is apart because CPU machines take its CPU build; llama-cpp-python because it is compiled here.
+One resolution for Python 3.11 and newer on x86-64 and aarch64 Linux, then cut into the files that set-up
+installs one after another. torch is apart because CPU machines take its CPU build, llama-cpp-python because
+it is compiled here.
 """
 
 from __future__ import annotations

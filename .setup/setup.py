@@ -1,7 +1,7 @@
-"""Sets up .venv: checks the machine, installs the locked packages, compiles llama-cpp-python safely. Run by make.
+"""Sets up .venv: checks the machine, installs the locked packages, compiles llama-cpp-python safely.
 
-Standard library only, since it runs before anything is installed. Everything that can fail for lack of a tool, a newer
-Python or disk space is checked in the first second.
+Standard library only, since it runs before anything is installed. Everything that can fail for lack of a
+tool, a newer Python or disk space is checked in the first second.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def check_machine(
     free = shutil.disk_usage(ROOT).free if free_bytes is None else free_bytes
     if free < need:
         raise SetupError(
-            f"{free / 1024**3:.1f} GiB free where {ROOT} lies, set-up needs {need / 1024**3:.0f}: make room first"
+            f"{free / 1024**3:.1f} GiB free where {ROOT} lies, set-up needs {need / 1024**3:.0f}: make room"
         )
 
 
@@ -109,7 +109,7 @@ def cpu_flags(text: str | None = None) -> set[str]:
 
 
 def wheel_folder(chosen: Plan) -> Path:
-    """Where a compiled wheel is kept: one folder per source, Python, CPU and build plan, outside the checkout."""
+    """Where a compiled wheel is kept, outside the checkout: a folder per source, CPU, C library and plan."""
     lock = (LOCK / "llama.txt").read_text()
     ours = [(ROOT / ".setup" / name).read_text() for name in ("amx.h", "lean.cmake")]
     flags = " ".join(arg.replace(str(ROOT), "") for arg in chosen.cmake)
@@ -132,7 +132,7 @@ def pip(*arguments: str) -> None:
 
 
 def install(name: str) -> None:
-    # A few packages come as source only; they are built with the locked setuptools, not with a downloaded one.
+    # A few packages come as source only: they are built with the locked setuptools, not a downloaded one.
     pip(
         "install",
         "--require-hashes",
@@ -193,9 +193,7 @@ def install_torch(index: str, *, cuda: bool) -> None:
     command += ["--extra-index-url", index] if index else []
     if not cuda and subprocess.run(command, capture_output=True).returncode == 0:
         return
-    say(
-        "taking the ordinary torch with the CUDA packages it links to: gigabytes (README says how to avoid it)"
-    )
+    say("taking the ordinary torch and the CUDA packages it links to: gigabytes (README: TORCH_INDEX)")
     check_machine(cuda=True)
     install("torch.txt")
     install("torch-cuda.txt")

@@ -80,7 +80,8 @@ def test_a_wheel_built_another_way_is_not_taken_from_the_cache(setup: ModuleType
 def test_the_header_makes_gcc_store_all_of_the_tile_configuration_first(tmp_path: Path) -> None:
     source = tmp_path / "tile.cpp"
     source.write_text(
-        "struct Tile { unsigned char palette, start, zero[14]; unsigned short columns[16]; unsigned char rows[16]; };\n"
+        "struct Tile { unsigned char palette, start, zero[14];\n"
+        "  unsigned short columns[16]; unsigned char rows[16]; };\n"
         "void configure(int rows) { Tile t = {}; t.palette = 1;\n"
         "  for (int i = 0; i < 8; i++) { t.rows[i] = rows; t.columns[i] = 64; } _tile_loadconfig(&t); }\n"
     )
