@@ -1,7 +1,7 @@
 """The child's side of `rag.workers`: builds one service and answers calls until nobody is connected.
 
-A service is a class with a tuple `methods`; a method that is a generator streams its events. A service with a `run`
-method owns the main thread and takes requests from the inbox itself; any other is called one request at a time.
+A service is a class with a tuple `methods`; a method that is a generator streams its events. A service with
+a `run` method owns the main thread and takes requests from the inbox itself; others are called one at a time.
 """
 
 from __future__ import annotations
@@ -183,60 +183,78 @@ def serve_shared(target: str, config: dict[str, Any], address: str) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen()
-    state: dict[str, Any] = {}
-    built = threading.Event()
-    clients: set[int] = set()
-    inbox = Inbox(ranks_of(target))
+    hub = Hub(listener)
+    threading.Thread(target=hub.accept, daemon=True).start()
+    try:
+        hub.open(build(target, config))
+    except Exception as error:
+        hub.refuse(to_wire(error))
+        time.sleep(LINGER_S)
+        return
+    threading.Thread(target=hub.watch, args=(address,), daemon=True).start()
+    serve(hub.service, hub.inbox)
+    close(hub.service)
 
-    def attend(sock: socket.socket) -> None:
-        peer = Peer(sock, inbox)
-        built.wait()
-        if error := state.get("error"):
-            peer.send({"id": 0, "error": error})
-        else:
-            peer.send({"id": 0, "result": "ready"})
-            peer.read()
-        clients.discard(id(sock))
-        sock.close()
 
-    def accept() -> None:
+class Hub:
+    """The clients of a shared service. They may come before it is built, and then wait."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.service: Any = None
+        self.inbox = Inbox({})
+        self._listener = listener
+        self._clients: set[socket.socket] = set()
+        self._error: dict[str, Any] | None = None
+        self._closing = False
+        self._built = threading.Event()
+        self._lock = threading.Lock()
+
+    def open(self, service: Any) -> None:
+        self.service, self.inbox = service, Inbox(getattr(service, "ranks", {}))
+        self._built.set()
+
+    def refuse(self, error: dict[str, Any]) -> None:
+        """Tell everybody why there is no service."""
+        self._error = error
+        self._built.set()
+
+    def accept(self) -> None:
         while True:
-            sock, _ = listener.accept()
-            clients.add(id(sock))
-            threading.Thread(target=attend, args=(sock,), daemon=True).start()
+            sock, _ = self._listener.accept()
+            with self._lock:
+                # Who comes now gets no greeting, and so starts the next child.
+                if self._closing:
+                    sock.close()
+                    continue
+                self._clients.add(sock)
+            threading.Thread(target=self._attend, args=(sock,), daemon=True).start()
 
-    def watch() -> None:
+    def watch(self, address: str) -> None:
         idle_since = time.monotonic()
         while True:
             time.sleep(0.1)
-            if clients:
-                idle_since = time.monotonic()
-            elif built.is_set() and time.monotonic() - idle_since > LINGER_S:
+            with self._lock:
+                if self._clients:
+                    idle_since = time.monotonic()
+                self._closing = time.monotonic() - idle_since > LINGER_S
+            if self._closing:
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(address)  # from here on a newcomer starts a child of its own, once our lock is free
-                inbox.close()
+                    os.unlink(address)
+                self.inbox.close()
                 end_by_force_later()
                 return
 
-    threading.Thread(target=accept, daemon=True).start()
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        service = build(target, config)
-    except Exception as error:
-        state["error"] = to_wire(error)
-        built.set()
-        time.sleep(LINGER_S)
-        return
-    built.set()
-    serve(service, inbox)
-    close(service)
-
-
-def ranks_of(target: str) -> dict[str, int]:
-    """Which methods may wait: `ranks` of a service class, without building it."""
-    module, _, name = target.partition(":")
-    ranks: dict[str, int] = getattr(getattr(importlib.import_module(module), name), "ranks", {})
-    return ranks
+    def _attend(self, sock: socket.socket) -> None:
+        self._built.wait()
+        peer = Peer(sock, self.inbox)
+        if self._error:
+            peer.send({"id": 0, "error": self._error})
+        else:
+            peer.send({"id": 0, "result": "ready"})
+            peer.read()
+        with self._lock:
+            self._clients.discard(sock)
+        sock.close()
 
 
 def close(service: Any) -> None:
@@ -263,6 +281,7 @@ def main() -> None:
     parser.add_argument("--lock-fd", type=int)
     arguments = parser.parse_args()
     if arguments.listen:
+        os.set_inheritable(arguments.lock_fd, False)  # a child of this child must not hold the lock longer
         serve_shared(arguments.target, arguments.config, arguments.listen)
     else:
         serve_private(arguments.target, arguments.config, arguments.fd)

@@ -1,7 +1,7 @@
 """Supervised children: native code runs in them, because native code dies.
 
-A child runs one service (a class whose `methods` may be called) and speaks length-prefixed JSON over a socket.
-`Worker` owns a private child; `SharedWorker` finds or starts the one child that every process of a home shares.
+A child runs one service (a class whose `methods` may be called) and speaks length-prefixed JSON on a socket.
+`Worker` owns a private child, `SharedWorker` finds or starts the one child that all processes of a home use.
 The child's side is in `rag.child`.
 """
 
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +29,10 @@ from rag.errors import Cancelled, WorkerDied, WorkerTimeout, WorkerUnavailable, 
 
 CRASHES_ALLOWED = 3
 CRASH_WINDOW_S = 60.0
+LEAVE_S = 3.0
+# Kernels meet at barriers hundreds of times per token. By default a thread burns its time slice there while
+# the other one waits for a core: on a busy machine decode was 13 times slower and took 11 times the CPU.
+ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
 
 
 class Caller(Protocol):
@@ -81,7 +85,7 @@ class Connection:
 
     async def _exchange(
         self, method: str, args: dict[str, Any], timeout_s: float | None
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         if not self.alive:
             raise WorkerDied(f"the {self.name} process is gone")
         number = next(self._ids)
@@ -93,8 +97,6 @@ class Connection:
                 message = await self._next(number, timeout_s, method)
                 settled = "result" in message
                 yield message
-        except (WorkerDied, WorkerTimeout):
-            raise
         finally:
             del self._pending[number]
             if not settled and self.alive:
@@ -106,7 +108,8 @@ class Connection:
             async with asyncio.timeout(timeout_s):
                 message = await self._pending[number].get()
         except TimeoutError:
-            raise WorkerTimeout(f"the {self.name} process did not answer {method!r} within {timeout_s:g} s") from None
+            late = f"the {self.name} process did not answer {method!r} within {timeout_s:g} s"
+            raise WorkerTimeout(late) from None
         if "error" in message:
             raise from_wire(message["error"])
         return message
@@ -129,7 +132,8 @@ class Connection:
             pass
         finally:
             self.alive = False
-            died = {"type": "WorkerDied", "message": f"the {self.name} process died; it is restarted at the next call"}
+            message = f"the {self.name} process died; it is restarted at the next call"
+            died = {"type": "WorkerDied", "message": message}
             for queue in self._pending.values():
                 queue.put_nowait({"error": died})
 
@@ -137,8 +141,8 @@ class Connection:
 class Worker:
     """A private child, started at the first call and again after it died.
 
-    `target` is "module:Class", `config` its keyword arguments (JSON values). A child that dies three times within a
-    minute is left alone for the rest of that minute: calls then raise WorkerUnavailable.
+    `target` is "module:Class", `config` its keyword arguments (JSON values). A child that dies three times
+    within a minute is left alone for the rest of that minute: calls then raise WorkerUnavailable.
     """
 
     def __init__(
@@ -151,8 +155,8 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.target, self.config = name, target, config
-        self._start_timeout_s, self._clock = start_timeout_s, clock
-        self._crashes: deque[float] = deque(maxlen=CRASHES_ALLOWED)
+        self._start_timeout_s = start_timeout_s
+        self._crashes = CrashLog(name, clock)
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._starting = asyncio.Lock()
@@ -164,19 +168,21 @@ class Worker:
 
     async def call(self, method: str, *, timeout_s: float | None = None, **args: Any) -> Any:
         connection = await self.start()
+        process = self._process  # kept: by the time it died, another caller may have started the next one
         try:
             return await connection.call(method, timeout_s=timeout_s, **args)
         except WorkerDied as error:
-            raise WorkerDied(f"{error}{await self._obituary()}") from None
+            raise WorkerDied(f"{error}{await obituary(process)}") from None
 
     async def stream(self, method: str, **args: Any) -> AsyncIterator[Any]:
         connection = await self.start()
+        process = self._process
         try:
             async with contextlib.aclosing(connection.stream(method, **args)) as events:  # type: ignore[type-var]
                 async for event in events:
                     yield event
         except WorkerDied as error:
-            raise WorkerDied(f"{error}{await self._obituary()}") from None
+            raise WorkerDied(f"{error}{await obituary(process)}") from None
 
     async def start(self) -> Connection:
         """The connection to a ready child; starts one if none lives."""
@@ -184,14 +190,14 @@ class Worker:
             if self._connection and self._connection.alive:
                 return self._connection
             if self._connection:
-                self._crashes.append(self._clock())
+                self._crashes.note()
                 await self._reap()
-            self._refuse_a_crash_loop()
+            self._crashes.refuse_a_loop()
             self._connection = await self._spawn()
             return self._connection
 
     async def kill(self) -> None:
-        """End the child at once, whatever it does; the next call starts a fresh one. Not counted as a crash."""
+        """End the child at once; the next call starts a fresh one. Not counted as a crash."""
         await self._reap(signal.SIGKILL)
 
     async def stop(self) -> None:
@@ -204,40 +210,26 @@ class Worker:
                 await asyncio.to_thread(self._process.wait, 5.0)
         await self._reap()
 
-    def _refuse_a_crash_loop(self) -> None:
-        if len(self._crashes) < CRASHES_ALLOWED:
-            return
-        wait_s = CRASH_WINDOW_S - (self._clock() - self._crashes[0])
-        if wait_s > 0:
-            raise WorkerUnavailable(
-                f"the {self.name} process died {CRASHES_ALLOWED} times within a minute; "
-                f"it is tried again in {wait_s:.0f} s (rag doctor says what is wrong)"
-            )
-
     async def _spawn(self) -> Connection:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = spawn(self.target, self.config, self.name, ["--fd", str(theirs.fileno())], theirs.fileno())
+            arguments = ["--fd", str(theirs.fileno())]
+            self._process = spawn(self.target, self.config, self.name, arguments, theirs.fileno())
         reader, writer = await asyncio.open_connection(sock=ours)
         connection = Connection(reader, writer, self.name)
         try:
             await connection.ready(self._start_timeout_s)
         except WorkerDied as error:
-            self._crashes.append(self._clock())
-            raise WorkerDied(f"{error}{await self._obituary()}") from None
+            self._crashes.note()
+            ending = await obituary(self._process)
+            await connection.close()
+            await self._reap()
+            raise WorkerDied(f"{error}{ending}") from None
         except BaseException:
             await connection.close()
             await self._reap()
             raise
         return connection
-
-    async def _obituary(self) -> str:
-        if self._process is None:
-            return ""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            code = await asyncio.to_thread(self._process.wait, 2.0)
-            return f" ({how_it_ended(code)})"
-        return ""
 
     async def _reap(self, sign: signal.Signals = signal.SIGKILL) -> None:
         process, self._process = self._process, None
@@ -250,10 +242,32 @@ class Worker:
             await connection.close()
 
 
+class CrashLog:
+    """When a child died lately: three times within a minute is a loop, and it is left alone for a while."""
+
+    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+        self._name, self._clock = name, clock
+        self._times: deque[float] = deque(maxlen=CRASHES_ALLOWED)
+
+    def note(self) -> None:
+        self._times.append(self._clock())
+
+    def refuse_a_loop(self) -> None:
+        """Raises WorkerUnavailable during the rest of the minute."""
+        if len(self._times) < CRASHES_ALLOWED:
+            return
+        wait_s = CRASH_WINDOW_S - (self._clock() - self._times[0])
+        if wait_s > 0:
+            raise WorkerUnavailable(
+                f"the {self._name} process died {CRASHES_ALLOWED} times within a minute; "
+                f"it is tried again in {wait_s:.0f} s (rag doctor says what is wrong)"
+            )
+
+
 class SharedWorker:
     """The one child that all processes of a home share, such as the owner of the embedded index.
 
-    A lock file holds its address. Whoever finds no living child starts one; it ends soon after its last client left.
+    A lock file holds its address. Who finds no living child starts one; it ends soon after its last client.
     """
 
     def __init__(
@@ -264,6 +278,7 @@ class SharedWorker:
         self._connection: Connection | None = None
         self._starting = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._crashes = CrashLog(name, time.monotonic)
 
     async def call(self, method: str, *, timeout_s: float | None = None, **args: Any) -> Any:
         return await (await self.start()).call(method, timeout_s=timeout_s, **args)
@@ -277,11 +292,16 @@ class SharedWorker:
         async with self._starting:
             if self._connection and self._connection.alive:
                 return self._connection
+            if self._connection:
+                await self._connection.close()
+                self._connection = None
             deadline = time.monotonic() + self._start_timeout_s
             while time.monotonic() < deadline:
                 if connection := await self._connect():
                     self._connection = connection
                     return connection
+                self._notice_a_crash()
+                self._crashes.refuse_a_loop()
                 await asyncio.to_thread(self._spawn_if_free)
                 await asyncio.sleep(0.05)
             raise WorkerUnavailable(f"the {self.name} process could not be reached through {self.lock}")
@@ -292,14 +312,23 @@ class SharedWorker:
             await self._connection.close()
             self._connection = None
         if self._process:
-            # Wait so that "rag ask" leaves nothing behind when it was the only client.
+            # Wait so that "rag ask" leaves nothing behind when it was the only client; others keep it alive.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(self._process.wait, 10.0)
+                await asyncio.to_thread(self._process.wait, LEAVE_S)
+            disown(self._process)
+            self._process = None
+
+    def _notice_a_crash(self) -> None:
+        """A child of ours that ended by a signal or an error before anybody could talk to it."""
+        if self._process and self._process.poll():
+            self._crashes.note()
+            self._process = None
 
     async def _connect(self) -> Connection | None:
         try:
-            reader, writer = await asyncio.open_unix_connection(str(address_of(self.lock)))
-        except OSError:
+            address = self.lock.read_text()  # not computed: whoever started the child may have another TMPDIR
+            reader, writer = await asyncio.open_unix_connection(address)
+        except (OSError, ValueError):
             return None
         connection = Connection(reader, writer, self.name)
         try:
@@ -319,28 +348,51 @@ class SharedWorker:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 return  # another process lives, or is just starting one
+            address = str(address_of(self.lock))
+            handle.truncate(0)
+            handle.write(address)
+            handle.flush()
             # The child inherits the descriptor and with it the lock: it is free when the child is gone.
-            arguments = ["--listen", str(address_of(self.lock)), "--lock-fd", str(handle.fileno())]
-            self._process = spawn(self.target, self.config, self.name, arguments, handle.fileno(), detached=True)
+            arguments = ["--listen", address, "--lock-fd", str(handle.fileno())]
+            disown(self._process)
+            self._process = spawn(
+                self.target, self.config, self.name, arguments, handle.fileno(), detached=True
+            )
         time.sleep(0.05)
 
 
 def spawn(
-    target: str, config: dict[str, Any], name: str, arguments: list[str], *descriptors: int, detached: bool = False
+    target: str,
+    config: dict[str, Any],
+    name: str,
+    arguments: list[str],
+    *descriptors: int,
+    detached: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start `python -m rag.child`; its standard output goes to our standard error."""
     command = [sys.executable, "-m", "rag.child", target, json.dumps(config), "--name", name, *arguments]
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=sys.__stderr__, pass_fds=descriptors, start_new_session=detached
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=sys.__stderr__,
+        pass_fds=descriptors,
+        start_new_session=detached,
+        env=ENVIRONMENT | os.environ,
     )
 
 
+def disown(process: subprocess.Popen[bytes] | None) -> None:
+    """Forget a shared child that lives on for others, without the warning a private one would deserve."""
+    if process and process.poll() is None:
+        process.returncode = 0
+
+
 def address_of(lock: Path) -> Path:
-    """The socket that belongs to a lock file: short, because a Unix address holds 107 bytes, and private to the user."""
+    """The socket of a lock file: short, because a Unix address holds 107 bytes, and private to the user."""
     folder = Path(tempfile.gettempdir()) / f"permafrost-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
-        raise WorkerUnavailable(f"{folder} is not private to this user; remove it, or set TMPDIR to a private folder")
+        raise WorkerUnavailable(f"{folder} is not private to this user; remove it, or set TMPDIR to another")
     return folder / f"{hashlib.sha256(str(lock.resolve()).encode()).hexdigest()[:24]}.sock"
 
 
@@ -348,6 +400,15 @@ def frame(message: dict[str, Any]) -> bytes:
     """One message on the wire: four bytes of length, then JSON."""
     body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     return len(body).to_bytes(4, "big") + body
+
+
+async def obituary(process: subprocess.Popen[bytes] | None) -> str:
+    """How a child that hung up ended, in brackets; nothing if it still lives."""
+    if process is None:
+        return ""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return f" ({how_it_ended(await asyncio.to_thread(process.wait, 2.0))})"
+    return ""
 
 
 def how_it_ended(code: int) -> str:

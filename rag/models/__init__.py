@@ -1,0 +1,1 @@
+"""Which model files may be used, and whether they run here. Start at lockfile.py."""
