@@ -1,0 +1,52 @@
+"""Where the running server of a home is: home/server.json, which `rag serve` writes and readers check."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+FILE = "server.json"
+PROBE_S = 2.0
+
+
+def publish(home: Path, url: str, instance: str) -> Path:
+    """Write the address of this process."""
+    file = home / FILE
+    draft = file.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps({"url": url, "pid": os.getpid(), "instance": instance}))
+    draft.replace(file)
+    return file
+
+
+def withdraw(home: Path, instance: str) -> None:
+    """Remove the address again, unless another server has taken its place."""
+    if read(home).get("instance") == instance:
+        (home / FILE).unlink(missing_ok=True)
+
+
+def find(home: Path) -> str | None:
+    """The URL of the living server of this home. A file left by a killed server counts as none."""
+    written = read(home)
+    if not written:
+        return None
+    try:
+        # Plain HTTP on this machine: loading certificates would take longer than the question.
+        reply = httpx.get(f"{written['url']}/healthz", timeout=PROBE_S, trust_env=False, verify=False)
+        # Another program may have taken the port since.
+        alive = reply.json().get("instance") == written["instance"]
+    except (httpx.HTTPError, ValueError, AttributeError):
+        return None
+    return str(written["url"]) if alive else None
+
+
+def read(home: Path) -> dict[str, Any]:
+    """What server.json says; empty when there is none or it is not whole."""
+    try:
+        written = json.loads((home / FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return written if isinstance(written, dict) and {"url", "instance"} <= written.keys() else {}

@@ -1,0 +1,28 @@
+"""The ASGI application: routes, and the three layers in front of them."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+import rag
+from rag.api import chat, health, knowledge, pages
+from rag.api.gate import Gate
+from rag.api.journal import Journal
+from rag.api.problems import handle_errors
+from rag.api.shield import Shield
+from rag.assembly import System
+
+
+def create_app(system: System) -> FastAPI:
+    """The application that serves one opened system. Whoever opened the system closes it."""
+    # The interactive documentation would load scripts from elsewhere; the schema itself stays.
+    app = FastAPI(title="Permafrost", version=rag.__version__, docs_url=None, redoc_url=None)
+    app.state.system = system
+    for area in (chat, knowledge, health, pages):
+        app.include_router(area.router)
+    handle_errors(app)
+    # The last one added is the outermost.
+    app.add_middleware(Gate, settings=system.settings.server)
+    app.add_middleware(Shield)
+    app.add_middleware(Journal)
+    return app

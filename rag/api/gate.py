@@ -1,0 +1,101 @@
+"""Who comes in: the bearer key, the host name, the page behind a request, and how much it may send."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rag.api.problems import respond
+from rag.errors import PayloadTooLarge, RagError
+from rag.settings import ServerSettings
+from rag.wire import Refused, Unauthorised
+
+# The page and the probes hold nothing of anybody's.
+OPEN = ("/", "/healthz", "/readyz")
+OPEN_BELOW = "/web/"
+
+
+class Gate:
+    """Turns requests away before anything reads them."""
+
+    def __init__(self, app: ASGIApp, *, settings: ServerSettings) -> None:
+        self.app, self.settings = app, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            check_host(headers, self.settings)
+            check_origin(headers)
+            check_key(headers, scope["path"], self.settings.api_key)
+            receive = await read_body(receive, headers, self.settings.max_body_bytes)
+        except RagError as error:
+            await respond(error)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+def check_host(headers: Headers, settings: ServerSettings) -> None:
+    """On loopback only loopback names are served, so a foreign name pointed here (DNS rebinding) fails."""
+    host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    if is_loopback(settings.host) and not is_loopback(host):
+        raise Refused(f"this server answers on loopback names only, not on {host!r}")
+
+
+def check_origin(headers: Headers) -> None:
+    """A page of another site may not call us through a reader's browser."""
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        raise Refused(f"requests from pages of {origin!r} are not served")
+    elsewhere = origin is None and headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    # A link from elsewhere to the chat page is fine; anything else from another site is not.
+    if elsewhere and headers.get("sec-fetch-mode") != "navigate":
+        raise Refused("requests from pages of other sites are not served")
+
+
+def check_key(headers: Headers, path: str, api_key: str) -> None:
+    """The one place where a caller proves who it is."""
+    if not api_key or path in OPEN or path.startswith(OPEN_BELOW):
+        return
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), api_key.encode()):
+        raise Unauthorised("send the server's key as 'Authorization: Bearer KEY' (setting server.api_key)")
+
+
+async def read_body(receive: Receive, headers: Headers, limit: int) -> Receive:
+    """A `receive` that hands out the whole body again. Raises PayloadTooLarge once the limit is passed."""
+    too_large = PayloadTooLarge(f"the body is larger than {limit} bytes (setting server.max_body_bytes)")
+    declared = headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise too_large
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > limit:
+            raise too_large
+    whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+    async def replay() -> Message:
+        return whole.pop() if whole else await receive()
+
+    return replay
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address reaches this machine only."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

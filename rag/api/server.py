@@ -1,0 +1,129 @@
+"""`rag serve`: binds, announces, answers until a signal, drains, leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from rag.api import address
+from rag.api.app import create_app
+from rag.api.gate import is_loopback
+from rag.api.journal import start_logging
+from rag.assembly import System, open_system
+from rag.errors import RagError, SettingsError
+from rag.settings import ServerSettings, Settings
+from rag.types import Tier
+
+DRAIN_S = 30
+
+
+async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `announce` gets the address once requests are answered.
+
+    Raises SettingsError when the address cannot be bound, is open to others without a key, or when a server
+    of this home already runs.
+    """
+    refuse_open_door(settings.server)
+    if running := await asyncio.to_thread(address.find, settings.home):
+        raise SettingsError(
+            f"a server of {settings.home} already runs at {running}; stop it, or choose another home"
+        )
+    start_logging(settings.log_level)
+    with bind(settings.server) as listener:
+        async with open_system(settings) as system:
+            url = url_of(listener)
+
+            def started() -> None:
+                address.publish(settings.home, url, system.instance)
+                announce(url)
+
+            config = uvicorn.Config(
+                create_app(system),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=DRAIN_S,
+            )
+            warming = asyncio.create_task(warm(system))
+            try:
+                await Server(config, started).serve(sockets=[listener])
+            finally:
+                address.withdraw(settings.home, system.instance)
+                warming.cancel()
+                await asyncio.gather(warming, return_exceptions=True)
+
+
+async def warm(system: System) -> None:
+    """Start the children before a question waits for them; /readyz and that question tell what fails."""
+    with contextlib.suppress(RagError):
+        await system.vectors.info()
+    if system.settings.answering.tier is not Tier.EXTRACT:
+        with contextlib.suppress(RagError):
+            await system.generator.info()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server that tells when it is up and takes a signal as a wish to finish, not as a death."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._tell()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn's own raises the signal again afterwards, which would skip closing the system.
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for each in signals:
+            loop.add_signal_handler(each, self.handle_exit, each, None)
+        try:
+            yield
+        finally:
+            for each in signals:
+                loop.remove_signal_handler(each)
+
+
+def refuse_open_door(settings: ServerSettings) -> None:
+    """Without a key only this machine may ask."""
+    if not settings.api_key and not is_loopback(settings.host):
+        raise SettingsError(
+            f"server.host {settings.host!r} can be reached from other machines: "
+            "set server.api_key (RAG_SERVER_API_KEY), or serve on 127.0.0.1"
+        )
+
+
+def bind(settings: ServerSettings) -> socket.socket:
+    """The listening socket. Bound here, so that port 0 has a number before anybody is told."""
+    with contextlib.ExitStack() as stack:
+        try:
+            family, kind, protocol, _, where = socket.getaddrinfo(
+                settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            listener = stack.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+        except OSError as error:
+            raise SettingsError(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
+                "choose another with --port"
+            ) from None
+        stack.pop_all()
+        return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address for a client on this machine."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,124 @@
+"""Settings to a running system: the only file that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ingest.jobs import Summary
+from ingest.pipeline import Pipeline
+from rag.assistant import Assistant
+from rag.cost.meter import Meter
+from rag.engine.generator import Engine, Generator
+from rag.errors import SettingsError, UnknownModel
+from rag.models.lockfile import Entry, entry, locate
+from rag.models.verification import verify
+from rag.retrieval.retriever import Retriever
+from rag.settings import Settings
+from rag.store.catalog import Catalog
+from rag.store.vectors import IndexVectors, Vectors
+from rag.types import Principal
+from rag.workers import SharedWorker
+
+
+@dataclass(frozen=True)
+class System:
+    """Everything that answers and feeds, for one home. Children start at their first call."""
+
+    settings: Settings
+    principal: Principal
+    catalog: Catalog
+    vectors: Vectors
+    retriever: Retriever
+    generator: Generator
+    assistant: Assistant
+    model: Entry
+    pipeline: Callable[[], Pipeline]
+    instance: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def model_name(self) -> str:
+        return self.model.name
+
+    @property
+    def model_sha256(self) -> str:
+        return self.model.sha256
+
+    def verify_model(self) -> None:
+        """Raises ModelError without the generator's file, ModelMismatch when it is not the pinned one."""
+        verify(locate(self.model, self.settings.home), self.model)
+
+    async def collections(self) -> list[str]:
+        """Names of the collections that hold a document the principal may read."""
+        documents = await asyncio.to_thread(self.catalog.documents, self.principal)
+        return sorted({document.collection for document in documents})
+
+    async def check_collection(self, name: str | None) -> None:
+        """Raises UnknownModel when there is no such collection."""
+        if name is not None and name not in (known := await self.collections()):
+            raise UnknownModel(f"no collection {name!r}; have {', '.join(known) or 'none yet'}")
+
+    async def ingest(
+        self, paths: Sequence[Path], *, collection: str = "default", groups: tuple[str, ...] = ("everyone",)
+    ) -> Summary:
+        """Bring the index up to date with files and folders."""
+        return await self.pipeline().run(
+            paths, principal=self.principal, collection=collection, groups=groups
+        )
+
+
+@asynccontextmanager
+async def open_system(settings: Settings, *, generation: bool = True) -> AsyncIterator[System]:
+    """A running system; at the end every child is gone. `generation=False` does not ask for the model."""
+    home = settings.home
+    make_home(home)
+    model = entry(settings.engine.model)
+    if generation:
+        locate(model, home)
+    catalog = await asyncio.to_thread(Catalog, home)
+    index = index_worker(settings)
+    vectors = IndexVectors(index)
+    generator = Engine.of(home, settings.engine)
+    retriever = Retriever(vectors, catalog, settings.retrieval)
+    try:
+        yield System(
+            settings=settings,
+            principal=Principal(),
+            catalog=catalog,
+            vectors=vectors,
+            retriever=retriever,
+            generator=generator,
+            assistant=Assistant(retriever, generator, vectors, Meter(settings.cost), settings.answering),
+            model=model,
+            pipeline=lambda: Pipeline(catalog, vectors, settings),
+        )
+    finally:
+        await asyncio.gather(generator.close(), index.stop(), return_exceptions=True)
+        await asyncio.to_thread(catalog.close)
+
+
+def index_worker(settings: Settings) -> SharedWorker:
+    """The process of the index, shared by all that have this home open."""
+    config = {
+        "home": str(settings.home.resolve()),
+        "store": settings.store.model_dump(mode="json"),
+        "embedding": settings.embedding.model_dump(mode="json"),
+    }
+    return SharedWorker(
+        "rag.store.index:IndexService", config, name="index", lock=settings.home / "index.lock"
+    )
+
+
+def make_home(home: Path) -> None:
+    """The folder of a home, readable by its owner only. Raises SettingsError when it cannot be made."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SettingsError(f"home {str(home)!r} cannot be made: {error.strerror}; choose another") from None
+
+
+__all__ = ["Summary", "System", "index_worker", "open_system"]

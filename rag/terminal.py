@@ -1,0 +1,84 @@
+"""Answers and passages as a person reads them in a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rag.assistant import Delta, Event, Final
+from rag.errors import WorkerError
+from rag.types import Answer, Citation, Outcome, Passage
+from rag.wire import rag_part
+
+
+def show_events(events: Iterable[Event], *, sources: bool) -> Answer:
+    """Print the answer while it comes, then what it rests on and what it cost."""
+    for event in events:
+        if isinstance(event, Delta):
+            typer.echo(event.text, nl=False)
+        elif isinstance(event, Final):
+            typer.echo()
+            show_evidence(event.answer, sources=sources)
+            return event.answer
+    raise WorkerError("the answer ended before it was whole; ask again")
+
+
+def show_evidence(answer: Answer, *, sources: bool) -> None:
+    """Citations with document, page or section and quote; then one line of figures."""
+    if answer.outcome is not Outcome.NOT_FOUND:
+        for citation in answer.citations:
+            typer.secho(f"\n[{citation.marker}] {place(citation)}", bold=True)
+            typer.echo(f'    "{" ".join(citation.quote.split())}"')
+    if sources:
+        typer.echo()
+        show_passages(answer.passages)
+    typer.secho(f"\n{figures(answer)}", dim=True)
+
+
+def place(citation: Citation) -> str:
+    """Document, page and section of a citation."""
+    page = f"page {citation.page}" if citation.page else ""
+    return ", ".join(part for part in (citation.title, page, citation.section) if part)
+
+
+def figures(answer: Answer) -> str:
+    """Tier, tokens, seconds, cost and egress in one line."""
+    tokens = answer.usage.prompt_tokens + answer.usage.completion_tokens
+    seconds = answer.seconds.get("total", sum(answer.seconds.values()))
+    cost = f"{money(answer.cost.amount)} {answer.cost.currency} ({answer.cost.method})"
+    return f"{answer.tier} · {tokens} tokens · {seconds:.2f} s · {cost} · {answer.egress}"
+
+
+def money(amount: float) -> str:
+    """An amount with two figures that count, however small: never 1e-05."""
+    digits = max(2, 1 - math.floor(math.log10(amount))) if amount > 0 else 2
+    return f"{amount:.{digits}f}"
+
+
+def show_passages(passages: Sequence[Passage]) -> None:
+    """A table of passages with the score of each leg."""
+    table = Table("", "score", "dense", "bm25", "document", "where", "text", box=None, header_style="bold")
+    for number, passage in enumerate(passages, 1):
+        chunk = passage.chunk
+        where = " ".join([*(f"p. {page}" for page in chunk.pages[:1]), " > ".join(chunk.heading_path)])
+        text = " ".join(chunk.text.split())[:160]
+        scores = (f"{passage.score:.3f}", score(passage.dense), score(passage.sparse))
+        table.add_row(str(number), *scores, escape(passage.title), escape(where), escape(text))
+    Console().print(table)
+
+
+def score(value: float | None) -> str:
+    """The score of a leg; a dash when the passage was not in it."""
+    return "-" if value is None else f"{value:.2f}"
+
+
+def answer_json(answer: Answer, *, passages: bool) -> dict[str, Any]:
+    """An answer for programs: its text and the `rag` object of the API."""
+    part = rag_part(answer, passages=passages, model_sha256="", ignored=[])
+    return {"answer": answer.text, **part.model_dump(mode="json", exclude={"model_sha256", "ignored"})}

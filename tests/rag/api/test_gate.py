@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rag.api.gate import is_loopback
+from rag.api.shield import HEADERS
+
+QUESTION = {"messages": [{"role": "user", "content": "paid leave"}]}
+
+
+def test_a_foreign_host_name_on_loopback_is_refused(service: Any) -> None:
+    reply = service.http.get("/v1/documents", headers={"host": "rebound.example:8000"})
+    assert reply.status_code == 403
+    assert reply.json()["error"]["code"] == "origin_refused"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9", "[::1]:8000", "LOCALHOST:8000"])
+def test_loopback_names_are_served(service: Any, host: str) -> None:
+    assert service.http.get("/v1/documents", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://127.0.0.1:1"])
+def test_a_page_of_another_origin_cannot_ask(service: Any, origin: str) -> None:
+    reply = service.http.post("/v1/chat/completions", json=QUESTION, headers={"origin": origin})
+    assert reply.status_code == 403
+    assert service.library.asked == []
+
+
+def test_our_own_page_can_ask(service: Any) -> None:
+    reply = service.http.post("/v1/chat/completions", json=QUESTION, headers={"origin": service.url})
+    assert reply.status_code == 200
+
+
+def test_a_request_that_another_site_makes_without_an_origin_is_refused(service: Any) -> None:
+    embedded = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+    assert service.http.get("/v1/documents", headers=embedded).status_code == 403
+    link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    assert service.http.get("/", headers=link).status_code == 200
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_read(serving: Any) -> None:
+    with serving(max_body_bytes=1000) as service:
+        reply = service.http.post("/v1/search", json={"query": "x" * 2000})
+        assert reply.status_code == 413
+        assert reply.json()["error"]["code"] == "payload_too_large"
+
+
+def test_a_body_without_a_length_is_counted_as_it_comes(serving: Any) -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(20):
+            yield b" " * 100
+
+    with serving(max_body_bytes=1000) as service:
+        assert service.http.post("/v1/search", content=pieces()).status_code == 413
+
+
+def test_with_a_key_only_its_holder_is_served(serving: Any) -> None:
+    with serving(api_key="s3cret") as service:
+        for header in (
+            {},
+            {"authorization": "Bearer wrong"},
+            {"authorization": "Basic s3cret"},
+            {"x-api-key": "s3cret"},
+        ):
+            reply = service.http.post("/v1/chat/completions", json=QUESTION, headers=header)
+            assert reply.status_code == 401
+            assert reply.headers["www-authenticate"] == "Bearer"
+            assert reply.json()["error"]["code"] == "invalid_api_key"
+        right = {"authorization": "Bearer s3cret"}
+        assert service.http.post("/v1/chat/completions", json=QUESTION, headers=right).status_code == 200
+
+
+def test_with_a_key_the_page_and_the_probes_stay_open_and_nothing_else(serving: Any) -> None:
+    with serving(api_key="s3cret") as service:
+        open_paths = ["/", "/healthz", "/readyz", "/web/app.js"]
+        assert [service.http.get(path).status_code for path in open_paths] == [200] * 4
+        shut = [
+            "/v1/models",
+            "/v1/documents",
+            "/v1/status",
+            "/openapi.json",
+            "//v1/documents",
+            "/web/../v1/models",
+        ]
+        assert {service.http.get(path).status_code for path in shut} == {401}
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/v1/models", "/nothing-here"])
+def test_every_response_carries_the_security_headers(service: Any, path: str) -> None:
+    reply = service.http.get(path)
+    assert {name: reply.headers[name] for name in HEADERS} == HEADERS
+    assert "server" not in reply.headers or reply.headers["server"] == "uvicorn"
+
+
+@pytest.mark.parametrize(
+    ("host", "verdict"),
+    [
+        ("localhost", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("10.0.0.1", False),
+        ("x.example", False),
+    ],
+)
+def test_loopback_is_this_machine_only(host: str, verdict: bool) -> None:
+    assert is_loopback(host) is verdict
