@@ -1,4 +1,4 @@
-"""Exit 0 when the service can answer questions, 1 when it cannot, with the reason. The container's health check."""
+"""The container's health check: exit 0 when the service can answer, 1 with the reason when it cannot."""
 
 import os
 import sys

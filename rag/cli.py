@@ -97,18 +97,27 @@ def serve(
 @app.command()
 def ask(
     context: typer.Context,
-    question: str,
+    questions: Annotated[list[str] | None, typer.Argument(metavar="QUESTION...")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--from", exists=True, dir_okay=False, help="A file, one question a line.")
+    ] = None,
     as_json: Json = False,
     sources: Annotated[bool, typer.Option("--sources", help="Show all passages that were found.")] = False,
     tier: Annotated[str | None, typer.Option(help="Who words the answer: auto, extract or small.")] = None,
     collection: Collection = None,
 ) -> None:
-    """Answer a question with citations. "Not in the documents" is an answer too, with exit status 0."""
+    """Answer questions with citations. "Not in the documents" is an answer too, with exit status 0."""
+    asked = [*(questions or []), *(file.read_text().splitlines() if file else [])]
+    if not any(question.strip() for question in asked):
+        raise typer.BadParameter('ask something: rag ask "How long ...?"')
     with opened(settings_of(context)) as knowledge:
-        if as_json:
-            answer = knowledge.ask(question, tier=tier, collection=collection)
-            typer.echo(json.dumps(answer_json(answer, passages=sources), ensure_ascii=False, indent=2))
-        else:
+        for question in filter(str.strip, asked):
+            if as_json:
+                answer = knowledge.ask(question, tier=tier, collection=collection)
+                typer.echo(json.dumps(answer_json(answer, passages=sources), ensure_ascii=False, indent=2))
+                continue
+            if len(asked) > 1:
+                typer.secho(f"\n› {question}", fg="cyan", bold=True)
             show_events(knowledge.stream(question, tier=tier, collection=collection), sources=sources)
 
 

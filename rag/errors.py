@@ -4,6 +4,8 @@ RagError
 ├── BadRequest                  400 the request cannot be served as it is
 │   ├── ContextTooLong          400 the prompt does not fit the model's context
 │   └── UnknownModel            404 no such model, tier or collection
+├── Unauthorised                401 the key is missing or wrong
+├── Refused                     403 the request comes from a place that is not served
 ├── NotFound                    404 no such document
 ├── PayloadTooLarge             413 the body is larger than the limit
 ├── SettingsError               500 rag.toml or a RAG_ variable is wrong
@@ -59,6 +61,20 @@ class UnknownModel(BadRequest):
 
     status = 404
     code = "model_not_found"
+
+
+class Unauthorised(RagError):
+    """The bearer key is missing or wrong."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class Refused(RagError):
+    """The request comes from a page or through a host name that this server does not serve."""
+
+    status = 403
+    code = "origin_refused"
 
 
 class NotFound(RagError):

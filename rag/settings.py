@@ -1,7 +1,7 @@
 """One section per area. The only reader of the environment and of rag.toml.
 
-Order: arguments, then RAG_ variables (RAG_ENGINE_THREADS=4), then ./rag.toml (or the file RAG_CONFIG names), then
-the defaults below. An unknown name is an error, so a typo cannot be ignored.
+Order: arguments, then RAG_ variables (RAG_ENGINE_THREADS=4), then ./rag.toml (or the file that RAG_CONFIG
+names), then the defaults below. An unknown name is an error, so a typo cannot be ignored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from rag.errors import SettingsError
 from rag.types import Tier
@@ -44,8 +49,12 @@ class StoreSettings(Section):
 class EmbeddingSettings(Section):
     """The model that turns text into vectors."""
 
-    model: str = Field("all-minilm-l6-v2", description="a name in models.lock, or a folder of sentence-transformers")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the CPU has AMX")
+    model: str = Field(
+        "all-minilm-l6-v2", description="a name in models.lock, or a sentence-transformers folder"
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 where the CPU has AMX"
+    )
     threads: int = Field(0, ge=0, description="0: all cores")
     batch_tokens: int = Field(8192, gt=0, description="padded tokens of one forward pass")
 
@@ -59,7 +68,9 @@ class IngestSettings(Section):
     memory_bytes: int = Field(2_000_000_000, gt=0, description="address space for one document")
     max_file_bytes: int = Field(200_000_000, gt=0)
     attempts: int = Field(3, ge=1, description="tries before a document is quarantined")
-    ocr: Literal["auto", "off"] = Field("auto", description="auto: Tesseract for pages without text, if installed")
+    ocr: Literal["auto", "off"] = Field(
+        "auto", description="auto: Tesseract, where installed, for pages without text"
+    )
     ocr_languages: str = "eng"
 
 
@@ -68,7 +79,7 @@ class RetrievalSettings(Section):
 
     leg_limit: int = Field(100, gt=0, description="candidates of each leg before fusion")
     limit: int = Field(8, gt=0, description="passages handed to the answer")
-    dense_weight: float = Field(0.4, ge=0, le=1, description="weight of the dense leg before evidence moves it")
+    dense_weight: float = Field(0.4, ge=0, le=1, description="weight of the dense leg before the evidence")
 
 
 class EngineSettings(Section):
@@ -79,7 +90,7 @@ class EngineSettings(Section):
     max_sequences: int = Field(8, ge=1, le=64)
     max_queue: int = Field(64, ge=1)
     threads: int = Field(0, ge=0, description="0: all cores")
-    batch_tokens: int = Field(512, ge=32, description="tokens of one step; long prompts are cut into such pieces")
+    batch_tokens: int = Field(512, ge=32, description="tokens of one step; long prompts are cut so")
     gpu_layers: int = Field(0, ge=-1, description="-1: all layers on the GPU, where the build has one")
 
 

@@ -66,7 +66,7 @@ class Chunk:
 class Passage:
     """A chunk found for a question, with where it stands and how each leg scored it.
 
-    `score` is the fused score in [0, 1]; `dense` is a cosine, `sparse` a raw BM25 score; None: not in that leg.
+    `score` is the fused score in [0, 1], `dense` a cosine, `sparse` a raw BM25 score; None: not in that leg.
     """
 
     chunk: Chunk

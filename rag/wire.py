@@ -12,20 +12,6 @@ from rag.types import Answer, Citation, Cost, Document, Outcome, Passage, Tier, 
 AUTO = "auto"
 
 
-class Unauthorised(RagError):
-    """The bearer key is missing or wrong."""
-
-    status = 401
-    code = "invalid_api_key"
-
-
-class Refused(RagError):
-    """The request comes from a page or through a host name that this server does not serve."""
-
-    status = 403
-    code = "origin_refused"
-
-
 class Incoming(BaseModel):
     """A request body. Fields of OpenAI's shape that change nothing here are let through."""
 

@@ -10,9 +10,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.api.problems import respond
-from rag.errors import PayloadTooLarge, RagError
+from rag.errors import PayloadTooLarge, RagError, Refused, Unauthorised
 from rag.settings import ServerSettings
-from rag.wire import Refused, Unauthorised
 
 # The page and the probes hold nothing of anybody's.
 OPEN = ("/", "/healthz", "/readyz")

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from rag.assistant import Delta, Final, Sources
-from rag.errors import DiskFull, UnknownModel, WorkerDied, WorkerUnavailable
+from rag.errors import DiskFull, Unauthorised, UnknownModel, WorkerDied, WorkerUnavailable
 from rag.sdk import Client
 from rag.types import DocumentState, Message, Outcome
-from rag.wire import Unauthorised
 
 
 @pytest.fixture
