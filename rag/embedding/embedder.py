@@ -1,0 +1,52 @@
+"""The role of a dense embedder: a query side, a document side, and the tokens it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Text to vectors of unit length, float32. Text beyond `max_tokens` is not read."""
+
+    @property
+    def name(self) -> str:
+        """The model, as models.lock calls it."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Numbers in one vector."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """The number format of the weights in use."""
+        ...
+
+    @property
+    def library(self) -> str:
+        """The libraries that compute, with their versions."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that the model reads of one text, its own special tokens included."""
+        ...
+
+    def embed_query(self, text: str) -> Vectors:
+        """The vector of a question, shape (dim,)."""
+        ...
+
+    def embed_documents(self, texts: Sequence[str], *, pause: Callable[[], None] | None = None) -> Vectors:
+        """The vectors of passages in their order, shape (len(texts), dim); `pause` runs between passes."""
+        ...
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each whole text, special tokens left out."""
+        ...

@@ -1,0 +1,40 @@
+"""Counts a text's tokens as the embedder will, without loading the embedder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from rag.errors import ModelError
+
+SPECIAL_TOKENS = 2
+
+
+class TokenCounter:
+    """The tokenizer of a sentence-transformers folder; cheap enough for a parse child."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text("utf-8"))
+            settings = json.loads((folder / "sentence_bert_config.json").read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise ModelError(
+                f"{folder} is not a sentence-transformers model: {error.filename} is missing"
+            ) from None
+        # The file of all-MiniLM-L6-v2 pads and truncates to 128 tokens by itself; a count must not.
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self.max_tokens = int(settings["max_seq_length"])
+
+    @property
+    def budget(self) -> int:
+        """Tokens of text that fit beside the special tokens."""
+        return self.max_tokens - SPECIAL_TOKENS
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each whole text, special tokens left out."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(encoding.ids) for encoding in encodings]

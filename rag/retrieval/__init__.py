@@ -1,0 +1,1 @@
+"""Which passages a question gets. Start at retriever.py."""

@@ -1,0 +1,1 @@
+"""Where vectors and documents are kept. Start at catalog.py."""

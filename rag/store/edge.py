@@ -1,0 +1,182 @@
+"""The embedded index: one Qdrant Edge shard in the home, owned by the index process."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import qdrant_edge as edge
+
+from rag.embedding.sparse import SparseVector
+from rag.errors import DiskFull, IndexUnavailable
+from rag.store.access import Access, access_filter, tenant_filter, version_filter
+from rag.store.points import DENSE, KEYWORDS, SPARSE, Hits, Point
+
+# Opening replays the log, which writes too: on a full disk that is a SIGBUS as well.
+BYTES_TO_OPEN = 64_000_000
+BYTES_PER_POINT = 8_000
+ALL_VERSIONS = 100_000_000
+
+
+class EdgePoints:
+    """A point store in a folder. Searches scan every vector until `optimize` has built a graph."""
+
+    def __init__(
+        self, folder: Path, *, dim: int, min_free_bytes: int = 0, graph_from_points: int = 20_000
+    ) -> None:
+        self.folder = folder
+        self._min_free_bytes = min_free_bytes
+        self._config = configure(dim, graph_from_points)
+        self._shard = self._open()
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        self._refuse_a_full_disk(BYTES_PER_POINT * len(points))
+        written = [edge.Point(point.id, vectors_of(point), point.payload()) for point in points]
+        with Translated("write to"):
+            self._shard.update(edge.UpdateOperation.upsert_points(written))
+
+    def settle(self, version: int) -> int:
+        self._refuse_a_full_disk(0)
+        with Translated("write to"):
+            # Edge promises durability only for what was flushed.
+            self._shard.flush()
+            return self._shard.count(edge.CountRequest(filter=filter_of(version_filter([version]))))
+
+    def delete(self, versions: Sequence[int]) -> None:
+        self._refuse_a_full_disk(0)
+        doomed = filter_of(version_filter(versions))
+        with Translated("write to"):
+            self._shard.update(edge.UpdateOperation.delete_points_by_filter(doomed))
+            self._shard.flush()
+
+    def versions(self) -> list[tuple[int, int]]:
+        with Translated("read"):
+            facet = self._shard.facet(edge.FacetRequest("version", limit=ALL_VERSIONS, exact=True))
+        # A deleted version stays in the facet with a count of 0.
+        return sorted((int(hit.value), hit.count) for hit in facet.hits if hit.count)
+
+    def search(
+        self, dense: Sequence[float] | None, sparse: SparseVector | None, *, access: Access, limit: int
+    ) -> tuple[Hits, Hits]:
+        allowed = filter_of(access_filter(access))
+        requests: dict[str, edge.QueryRequest] = {}
+        if dense is not None:
+            query = edge.Query.Nearest(list(dense), using=DENSE)
+            params = edge.SearchParams(hnsw_ef=max(128, 2 * limit))
+            requests[DENSE] = edge.QueryRequest(limit, query=query, filter=allowed, params=params)
+        if sparse is not None and sparse.indices:
+            query = edge.Query.Nearest(edge.SparseVector(sparse.indices, sparse.values), using=SPARSE)
+            statistics = edge.IdfParams(corpus=filter_of(tenant_filter(access.tenant)))
+            params = edge.SearchParams(idf=statistics)
+            requests[SPARSE] = edge.QueryRequest(limit, query=query, filter=allowed, params=params)
+        if not requests:
+            return [], []
+        with Translated("search"):
+            found = self._shard.query_batch(edge.QueryBatchRequest(list(requests.values())))
+        legs = {
+            leg: [(str(hit.id), hit.score) for hit in hits] for leg, hits in zip(requests, found, strict=True)
+        }
+        return legs.get(DENSE, []), legs.get(SPARSE, [])
+
+    def optimize(self) -> bool:
+        # A segment is rebuilt beside the old one, with its graph.
+        self._refuse_a_full_disk(3 * size_of(self.folder))
+        with Translated("optimise"):
+            return self._shard.optimize()
+
+    def info(self) -> dict[str, Any]:
+        facts = self._shard.info()
+        return {
+            "store": f"Qdrant Edge {importlib.metadata.version('qdrant-edge-py')}",
+            "points": facts.points_count,
+            "indexed_vectors": facts.indexed_vectors_count,
+            "segments": facts.segments_count,
+            "bytes": size_of(self.folder),
+        }
+
+    def close(self) -> None:
+        self._shard.close()
+
+    def _open(self) -> edge.EdgeShard:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self._refuse_a_full_disk(0, least=min(BYTES_TO_OPEN, self._min_free_bytes))
+        with Translated("open"):
+            if (self.folder / "edge_config.json").exists():
+                return edge.EdgeShard.load(str(self.folder), self._config)
+            # A kill during creation leaves an empty shard that neither loads nor may be created over.
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir()
+            shard = edge.EdgeShard.create(str(self.folder), self._config)
+            for field in KEYWORDS:
+                index = edge.KeywordIndexParams(is_tenant=field == "tenant")
+                shard.update(edge.UpdateOperation.create_field_index(field, index))
+            index_kind = edge.PayloadSchemaType.Integer
+            shard.update(edge.UpdateOperation.create_field_index("version", index_kind))
+            shard.flush()
+            return shard
+
+    def _refuse_a_full_disk(self, coming_bytes: int, *, least: int | None = None) -> None:
+        """Edge maps its files: where the disk is full it dies of SIGBUS, which nobody can catch."""
+        free = shutil.disk_usage(self.folder.parent).free
+        least = self._min_free_bytes if least is None else least
+        if free < least + coming_bytes:
+            raise DiskFull(
+                f"{free / 1e6:,.0f} MB are free under {self.folder.parent}, and "
+                f"{(least + coming_bytes) / 1e6:,.0f} MB are needed to write safely; "
+                "free some, or lower store.min_free_bytes"
+            )
+
+
+class Translated:
+    """Turns what Edge raises, which is the bare class Exception and nothing narrower, into our error."""
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not Exception:
+            return
+        hint = "another process holds it" if "WouldBlock" in str(error) else "rag doctor says what is wrong"
+        raise IndexUnavailable(f"cannot {self._doing} the index: {error} ({hint})") from None
+
+
+def configure(dim: int, graph_from_points: int) -> edge.EdgeConfig:
+    """Both legs of one shard; a graph is built for segments beyond so many points, below they are scanned."""
+    return edge.EdgeConfig(
+        vectors={DENSE: edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine)},
+        sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=max(1, graph_from_points * dim * 4 // 1024)),
+    )
+
+
+def vectors_of(point: Point) -> dict[str, Any]:
+    sparse = edge.SparseVector(point.sparse.indices, point.sparse.values)
+    return {DENSE: list(point.dense), SPARSE: sparse} if point.sparse.indices else {DENSE: list(point.dense)}
+
+
+def filter_of(conditions: dict[str, Any]) -> edge.Filter:
+    """Edge's own form of a filter in Qdrant's JSON form."""
+    return edge.Filter(
+        must=[condition_of(condition) for condition in conditions["must"]],
+        must_not=[condition_of(condition) for condition in conditions.get("must_not", [])],
+    )
+
+
+def condition_of(condition: dict[str, Any]) -> edge.FieldCondition:
+    match = condition["match"]
+    wanted = edge.MatchAny(match["any"]) if "any" in match else edge.MatchValue(match["value"])
+    return edge.FieldCondition(condition["key"], match=wanted)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes that the files of a folder take on disk."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,153 @@
+"""The role of the vector index as the rest of the program sees it, and its form behind the index process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from rag.store.access import Access
+from rag.workers import Caller
+
+SEARCH_TIMEOUT_S = 10.0
+WRITE_TIMEOUT_S = 300.0
+OPTIMIZE_TIMEOUT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """What both legs of a search found, best first: chunk ids with cosines, and with raw BM25 scores."""
+
+    dense: list[tuple[str, float]]
+    sparse: list[tuple[str, float]]
+    embed_s: float = 0.0
+    search_s: float = 0.0
+
+
+class Vectors(Protocol):
+    """The index. A chunk is {"id", "text", "heading"}; its text is embedded, never kept."""
+
+    async def upsert(
+        self,
+        version: int,
+        *,
+        tenant: str,
+        collection: str,
+        groups: Sequence[str],
+        chunks: Sequence[dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Embed and write at most 64 chunks; {"points", "tokens", "embed_s", "write_s"}."""
+        ...
+
+    async def settle(self, version: int) -> int:
+        """Make the writes durable; how many points the version has."""
+        ...
+
+    async def delete(self, versions: Sequence[int]) -> None:
+        """Remove all points of these versions."""
+        ...
+
+    async def versions(self) -> dict[int, int]:
+        """Every version in the index and its number of points."""
+        ...
+
+    async def optimize(self) -> bool:
+        """Build the graph where it is due."""
+        ...
+
+    async def info(self) -> dict[str, Any]:
+        """Model, store, points, library versions."""
+        ...
+
+    async def search(
+        self, text: str, *, access: Access, limit: int, dense: bool = True, sparse: bool = True
+    ) -> Legs:
+        """Both legs in one round trip, each with the access filter inside."""
+        ...
+
+    async def similarity(self, left: Sequence[str], right: Sequence[str]) -> list[list[float]]:
+        """The cosine of every text on the left with every text on the right."""
+        ...
+
+    async def embed(
+        self, texts: Sequence[str], *, side: Literal["query", "document"] = "document"
+    ) -> list[list[float]]:
+        """The vector of each text."""
+        ...
+
+
+class IndexVectors:
+    """The index behind a caller, which reaches the process that owns it."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def upsert(
+        self,
+        version: int,
+        *,
+        tenant: str,
+        collection: str,
+        groups: Sequence[str],
+        chunks: Sequence[dict[str, Any]],
+    ) -> dict[str, Any]:
+        reply: dict[str, Any] = await self._caller.call(
+            "upsert",
+            timeout_s=WRITE_TIMEOUT_S,
+            version=version,
+            tenant=tenant,
+            collection=collection,
+            groups=list(groups),
+            chunks=list(chunks),
+        )
+        return reply
+
+    async def settle(self, version: int) -> int:
+        reply = await self._caller.call("settle", timeout_s=WRITE_TIMEOUT_S, version=version)
+        return int(reply["points"])
+
+    async def delete(self, versions: Sequence[int]) -> None:
+        if versions:
+            await self._caller.call("delete", timeout_s=WRITE_TIMEOUT_S, versions=list(versions))
+
+    async def versions(self) -> dict[int, int]:
+        reply = await self._caller.call("versions", timeout_s=WRITE_TIMEOUT_S)
+        return {int(version): int(count) for version, count in reply}
+
+    async def optimize(self) -> bool:
+        return bool(await self._caller.call("optimize", timeout_s=OPTIMIZE_TIMEOUT_S))
+
+    async def info(self) -> dict[str, Any]:
+        reply: dict[str, Any] = await self._caller.call("info", timeout_s=WRITE_TIMEOUT_S)
+        return reply
+
+    async def search(
+        self, text: str, *, access: Access, limit: int, dense: bool = True, sparse: bool = True
+    ) -> Legs:
+        reply = await self._caller.call(
+            "search",
+            timeout_s=SEARCH_TIMEOUT_S,
+            text=text,
+            access=access.wire(),
+            limit=limit,
+            dense=dense,
+            sparse=sparse,
+        )
+        near, matching = (
+            [(str(key), float(score)) for key, score in reply[leg]] for leg in ("dense", "sparse")
+        )
+        return Legs(near, matching, embed_s=reply["embed_s"], search_s=reply["search_s"])
+
+    async def similarity(self, left: Sequence[str], right: Sequence[str]) -> list[list[float]]:
+        reply: list[list[float]] = await self._caller.call(
+            "similarity", timeout_s=WRITE_TIMEOUT_S, left=list(left), right=list(right)
+        )
+        return reply
+
+    async def embed(
+        self, texts: Sequence[str], *, side: Literal["query", "document"] = "document"
+    ) -> list[list[float]]:
+        reply: list[list[float]] = await self._caller.call(
+            "embed", timeout_s=WRITE_TIMEOUT_S, texts=list(texts), side=side
+        )
+        return reply

@@ -1,0 +1,160 @@
+"""SIGKILL at every step of ingestion: the next run finishes, nothing is lost, doubled or half visible."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ingest.pipeline import Pipeline
+from rag.assembly import index_worker
+from rag.settings import IngestSettings, Settings
+from rag.store.catalog import Catalog
+from rag.store.vectors import IndexVectors, Vectors
+from rag.types import DocumentState, Principal
+
+STEPS = [
+    "queue.enqueue",
+    "queue.claim",
+    "catalog.open_version",
+    "catalog.save_chunks",
+    "vectors.upsert",
+    "vectors.settle",
+    "catalog.publish",
+    "vectors.delete",
+    "catalog.forget",
+]
+WHEN = ("before", "after")
+DOCUMENTS = 6
+DEV_SET = Path(__file__).resolve().parents[3] / "shared/data/dev_set/documents/files"
+
+
+def under_fire(home: Path, docs: Path, step: str, when: str) -> int:
+    """Ingest in a process that kills itself before or after one step; its exit status."""
+    code = f"""
+import asyncio, inspect, os, signal
+from pathlib import Path
+from rag.silence import silence
+silence()
+from ingest.pipeline import Pipeline
+from rag.assembly import index_worker
+from rag.store.catalog import Catalog
+from rag.store.vectors import IndexVectors
+from rag.types import Principal
+from rag.settings import IngestSettings, Settings
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+async def main():
+    settings = Settings(home=Path({str(home)!r}), ingest=IngestSettings(parse_workers=1))
+    pipeline = Pipeline(Catalog(settings.home), IndexVectors(index_worker(settings)), settings)
+    owner, name = getattr(pipeline, {step.split(".")[0]!r}), {step.split(".")[1]!r}
+    real = getattr(owner, name)
+    if inspect.iscoroutinefunction(real):
+        async def shot(*args, **kwargs):
+            if {when!r} == "before":
+                kill()
+            await real(*args, **kwargs)
+            kill()
+    else:
+        def shot(*args, **kwargs):
+            if {when!r} == "before":
+                kill()
+            real(*args, **kwargs)
+            kill()
+    setattr(owner, name, shot)
+    await pipeline.run([Path({str(docs)!r})], principal=Principal())
+
+asyncio.run(main())
+"""
+    return subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode
+
+
+async def check(catalog: Catalog, vectors: Vectors, uris: set[str]) -> None:
+    """Everything accepted is live or quarantined once, and index and catalog hold the same."""
+    documents = catalog.documents(Principal())
+    assert {document.uri for document in documents} == uris
+    assert len(documents) == len(uris)
+    assert {document.state for document in documents} <= {DocumentState.LIVE, DocumentState.QUARANTINED}
+    assert all(document.reason for document in documents if document.state is DocumentState.QUARANTINED)
+    assert await vectors.versions() == catalog.live_versions()
+    assert catalog.hidden_versions() == []
+
+
+@pytest.mark.parametrize(
+    "shots",
+    [
+        [("vectors.upsert", "after"), ("catalog.publish", "before"), ("catalog.publish", "after")],
+        pytest.param([(step, when) for step in STEPS for when in WHEN], marks=pytest.mark.slow),
+    ],
+    ids=["three steps", "every step"],
+)
+def test_a_kill_at_any_step_loses_and_doubles_nothing(tmp_path: Path, shots: list[tuple[str, str]]) -> None:
+    home, docs = tmp_path / "home", tmp_path / "docs"
+    docs.mkdir()
+    for number in range(DOCUMENTS):
+        (docs / f"{number}.md").write_text(f"# Room {number}\n\nRoom {number} has {number + 3} chairs.\n")
+
+    async def story() -> None:
+        settings = Settings(home=home, ingest=IngestSettings(parse_workers=1))
+        index = index_worker(settings)
+        vectors = IndexVectors(index)
+        await vectors.info()  # our connection keeps the index process alive between the kills
+        try:
+            for number, (step, when) in enumerate(shots):
+                # Something changes each time, so that every step has work and old points to delete.
+                (docs / f"{number % 3}.md").write_text(f"# Room\n\nThe room of round {number} is new.\n")
+                code = await asyncio.to_thread(under_fire, home, docs, step, when)
+                assert code in (0, -signal.SIGKILL), f"{step} {when}: {code}"
+                assert live_points(home) <= set((await vectors.versions()).items()), f"{step} {when}"
+            catalog = Catalog(home)
+            await Pipeline(catalog, vectors, settings).run([docs], principal=Principal())
+            await check(catalog, vectors, {path.as_posix() for path in docs.iterdir()})
+            assert catalog.counts()[DocumentState.LIVE] == DOCUMENTS
+            catalog.close()
+        finally:
+            await index.stop()
+
+    asyncio.run(story())
+
+
+def live_points(home: Path) -> set[tuple[int, int]]:
+    """Live versions with their chunk counts: no document is half visible if the index holds them all."""
+    catalog = Catalog(home)
+    live = set(catalog.live_versions().items())
+    catalog.close()
+    return live
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DEV_SET.exists(), reason="the developer set is not beside this repository")
+def test_the_developer_set_survives_three_kills_at_random_moments(tmp_path: Path) -> None:
+    seed = random.randrange(10_000)
+    print(f"seed {seed}")
+    moments = random.Random(seed)
+    home = tmp_path / "home"
+    command = [sys.executable, "-m", "rag.cli", "--home", str(home), "ingest", str(DEV_SET)]
+    for _ in range(3):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moments.uniform(5, 25))
+        process.kill()
+        process.wait()
+    assert subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 3
+
+    async def inspect() -> None:
+        index = index_worker(Settings(home=home))
+        catalog = Catalog(home)
+        try:
+            await check(catalog, IndexVectors(index), {path.as_posix() for path in DEV_SET.iterdir()})
+        finally:
+            catalog.close()
+            await index.stop()
+
+    asyncio.run(inspect())

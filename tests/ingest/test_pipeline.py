@@ -1,0 +1,167 @@
+"""What a run does to the catalog and the index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.jobs import Event, Planned, Published, Summary
+from ingest.pipeline import Pipeline
+from ingest.sources import folder
+from rag.errors import DiskFull, NotFound, WorkerDied
+from rag.store.catalog import Catalog
+from rag.types import DocumentState, Principal
+
+Run = Callable[..., Summary]
+
+
+def counts(summary: Summary) -> tuple[int, int, int, int, int]:
+    return (summary.new, summary.changed, summary.gone, summary.unchanged, len(summary.quarantined))
+
+
+def test_a_folder_is_indexed_and_every_point_has_its_chunk(
+    run: Run, docs: Path, catalog: Catalog, vectors: Any
+) -> None:
+    assert counts(run(docs)) == (2, 0, 0, 0, 0)
+    assert len(catalog.passages(list(vectors.points), Principal())) == len(vectors.points) == 2
+    texts = sorted(text for _, text in vectors.points.values())
+    assert texts[1] == "Leave\nEmployees have 28 days of paid leave a year."
+
+
+def test_a_repeated_run_changes_nothing(run: Run, docs: Path, vectors: Any) -> None:
+    run(docs)
+    before, upserts = dict(vectors.points), vectors.upserts
+    assert counts(run(docs)) == (0, 0, 0, 2, 0)
+    assert (vectors.points, vectors.upserts) == (before, upserts)
+
+
+def test_changed_content_replaces_and_vanished_content_is_removed(
+    run: Run, docs: Path, catalog: Catalog, vectors: Any
+) -> None:
+    run(docs)
+    (docs / "leave.md").write_text("# Leave\n\nEmployees have 30 days of paid leave a year.\n")
+    (docs / "travel.txt").unlink()
+    assert counts(run(docs)) == (0, 1, 1, 0, 0)
+    assert [text for _, text in vectors.points.values()] == [
+        "Leave\nEmployees have 30 days of paid leave a year."
+    ]
+    assert catalog.hidden_versions() == []
+
+
+def test_a_file_outside_the_given_folder_is_not_gone(run: Run, docs: Path, tmp_path: Path) -> None:
+    run(docs)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "note.txt").write_text("Another folder.")
+    assert counts(run(other)) == (1, 0, 0, 0, 0)
+    assert counts(run(docs / "leave.md")) == (0, 0, 0, 1, 0)
+
+
+def test_a_bad_document_is_set_aside_with_a_reason_and_named_again(run: Run, docs: Path) -> None:
+    (docs / "broken.pdf").write_bytes(b"%PDF-1.7\n" + bytes(range(256)) * 8)
+    (docs / "empty.txt").write_bytes(b"")
+    summary = run(docs)
+    assert counts(summary) == (4, 0, 0, 0, 2)
+    reasons = {Path(uri).name: reason for uri, reason in summary.quarantined}
+    assert reasons["empty.txt"] == "the file is empty"
+    assert "cannot be opened" in reasons["broken.pdf"]
+    assert str(summary).startswith("+4 new, ~0 changed, -0 gone, 0 unchanged, 2 quarantined: ")
+    assert counts(run(docs)) == (0, 0, 0, 2, 2)
+    (docs / "empty.txt").write_text("Not empty any more.")
+    assert counts(run(docs)) == (0, 1, 0, 2, 1)
+
+
+def test_a_change_that_cannot_be_read_leaves_the_old_version_live(
+    run: Run, docs: Path, catalog: Catalog, vectors: Any
+) -> None:
+    run(docs)
+    before = set(vectors.points)
+    (docs / "leave.md").write_bytes(b"\x00\x01\x02\x03" * 100)
+    assert len(run(docs).quarantined) == 1
+    assert set(vectors.points) == before
+    states = {document.state for document in catalog.documents(Principal())}
+    assert states == {DocumentState.LIVE, DocumentState.QUARANTINED}
+    assert len(catalog.passages(list(before), Principal())) == 2
+
+
+def test_points_that_nobody_knows_are_deleted_and_lost_ones_made_again(
+    run: Run, docs: Path, catalog: Catalog, vectors: Any
+) -> None:
+    run(docs)
+    lost = next(iter(vectors.points))
+    del vectors.points[lost]
+    vectors.points["stranger"] = (999, "from another life")
+    run(docs)
+    assert "stranger" not in vectors.points
+    assert asyncio.run(vectors.versions()) == catalog.live_versions()
+
+
+def test_an_index_that_dies_over_a_document_sets_it_aside_after_three_times(
+    run: Run, docs: Path, vectors: Any
+) -> None:
+    (docs / "travel.txt").unlink()
+    vectors.failures = [WorkerDied("the index process died")] * 3
+    ((_, reason),) = run(docs).quarantined
+    assert reason == "3 attempts failed, the last with: the index process died"
+
+
+def test_a_death_now_and_then_is_survived(run: Run, docs: Path, vectors: Any) -> None:
+    vectors.failures = [WorkerDied("the index process died")] * 2
+    assert counts(run(docs)) == (2, 0, 0, 0, 0)
+    assert len(vectors.points) == 2
+
+
+def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
+    run: Run, docs: Path, catalog: Catalog, vectors: Any
+) -> None:
+    vectors.failures = [DiskFull("100 MB free")]
+    with pytest.raises(DiskFull):
+        run(docs)
+    assert catalog.counts()[DocumentState.PENDING] >= 1
+    run(docs)
+    assert catalog.counts()[DocumentState.LIVE] == 2
+
+
+def test_a_changed_setting_that_decides_about_chunks_indexes_again(
+    run: Run, docs: Path, catalog: Catalog, vectors: Any, pipeline: Pipeline
+) -> None:
+    run(docs)
+    ingest = pipeline.settings.ingest.model_copy(update={"chunk_tokens": 128})
+    pipeline.settings = pipeline.settings.model_copy(update={"ingest": ingest})
+    assert counts(run(docs)) == (0, 2, 0, 0, 0)
+    assert asyncio.run(vectors.versions()) == catalog.live_versions()
+
+
+def test_events_tell_the_plan_before_the_work(run: Run, docs: Path) -> None:
+    events: list[Event] = []
+    run(docs, on_event=events.append)
+    assert events[0] == Planned(new=2, changed=0, gone=0, unchanged=0, waiting=2)
+    assert sum(isinstance(event, Published) for event in events) == 2
+
+
+def test_removing_deletes_points_and_chunks(
+    run: Run, docs: Path, catalog: Catalog, vectors: Any, pipeline: Pipeline
+) -> None:
+    run(docs)
+    asyncio.run(pipeline.remove([document.id for document in catalog.documents(Principal())]))
+    assert vectors.points == {}
+    assert catalog.documents(Principal()) == []
+
+
+def test_a_path_that_does_not_exist_is_named(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no-such-folder"):
+        run(tmp_path / "no-such-folder")
+
+
+def test_hidden_files_loops_and_the_home_itself_are_left_out(tmp_path: Path) -> None:
+    for name in ("a.txt", ".secret", "~$a.docx", "home/permafrost.db", "sub/b.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name)
+    (tmp_path / "sub/loop").symlink_to(tmp_path)
+    found = folder.listing([tmp_path], home=tmp_path / "home", max_file_bytes=1000)
+    assert [Path(item.uri).name for item in found.items] == ["a.txt", "b.txt"]

@@ -1,0 +1,64 @@
+"""Fusion and the weight it uses."""
+
+from __future__ import annotations
+
+import pytest
+
+from rag.retrieval.fusion import fuse, weigh
+
+
+def test_what_both_legs_like_comes_first() -> None:
+    fused = fuse([("a", 0.9), ("b", 0.8), ("c", 0.2)], [("b", 9.0), ("d", 8.0)], weight=0.5, limit=10)
+    assert fused[0].id == "b"
+    assert (fused[0].dense, fused[0].sparse) == (0.8, 9.0)
+    assert {hit.id for hit in fused} == {"a", "b", "c", "d"}
+
+
+def test_a_score_is_between_0_and_1_and_sorted() -> None:
+    scores = [hit.score for hit in fuse([("a", -0.1), ("b", -0.5)], [("b", 3.0)], weight=0.4, limit=10)]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+
+
+def test_the_weight_decides_between_the_legs() -> None:
+    dense, sparse = [("d", 0.9), ("s", 0.1)], [("s", 9.0), ("d", 1.0)]
+    assert fuse(dense, sparse, weight=0.9, limit=2)[0].id == "d"
+    assert fuse(dense, sparse, weight=0.1, limit=2)[0].id == "s"
+
+
+def test_a_leg_that_found_nothing_does_not_dilute_the_other() -> None:
+    assert fuse([("a", 0.7), ("b", 0.3)], [], weight=0.4, limit=10)[0].score == 1.0
+    assert fuse([], [("a", 5.0)], weight=0.4, limit=10)[0].score == 1.0
+    assert fuse([], [], weight=0.4, limit=10) == []
+
+
+def test_the_weakest_match_of_a_short_list_still_counts() -> None:
+    fused = {hit.id: hit.score for hit in fuse([("a", 0.5)], [("a", 8.0), ("b", 4.0)], weight=0.4, limit=10)}
+    assert fused["b"] == pytest.approx(0.6 * 0.5)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What was revenue in 2019?",
+        'Who said "the sky is low"?',
+        "What does max_tokens do?",
+        "Form 10-Q total?",
+    ],
+)
+def test_a_literal_question_trusts_the_words(question: str) -> None:
+    evidence = weigh(question, 0.4)
+    assert evidence.literal
+    assert evidence.weight == pytest.approx(0.15)
+
+
+def test_a_plain_question_keeps_the_base_weight() -> None:
+    assert weigh("How do I ask for parental leave?", 0.4).weight == 0.4
+
+
+def test_a_question_in_another_script_trusts_the_words_more() -> None:
+    assert weigh("Сколько дней отпуска?", 0.4).weight == pytest.approx(0.3)
+
+
+def test_a_weight_switched_off_stays_off() -> None:
+    assert weigh("in 2019", 0.0).weight == 0.0

@@ -1,0 +1,115 @@
+"""The index process: real embedder, real embedded store, through the pipe as the program uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag.child import Inbox, Request
+from rag.errors import BadRequest, IndexUnavailable
+from rag.store.access import Access
+from rag.store.index import IndexService, find_model
+from rag.store.vectors import IndexVectors
+from rag.workers import SharedWorker
+
+CONFIG: dict[str, dict[str, Any]] = {"store": {"min_free_bytes": 0}, "embedding": {"dtype": "float32"}}
+ACCESS = Access("default", ("everyone",))
+TEXTS = {
+    "leave": "Every employee has thirty days of annual leave.",
+    "coffee": "The coffee machine is cleaned on Fridays.",
+    "sales": "Sales in the third quarter grew by nine percent.",
+}
+IDS = {name: str(uuid.uuid5(uuid.NAMESPACE_OID, name)) for name in TEXTS}
+CHUNKS = [{"id": IDS[name], "text": text, "heading": f"Handbook > {name}"} for name, text in TEXTS.items()]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[IndexService]:
+    service = IndexService(str(tmp_path), **CONFIG)
+    yield service
+    service.close()
+
+
+def test_write_find_compare_and_delete_through_the_pipe(tmp_path: Path) -> None:
+    asyncio.run(story(tmp_path))
+
+
+async def story(home: Path) -> None:
+    """One story, because starting a child costs seconds: write, settle, find, compare, delete."""
+    worker = SharedWorker(
+        "rag.store.index:IndexService", {"home": str(home), **CONFIG}, name="index", lock=home / "index.lock"
+    )
+    vectors = IndexVectors(worker)
+    try:
+        done = await vectors.upsert(
+            7, tenant="default", collection="default", groups=["everyone"], chunks=CHUNKS
+        )
+        assert done["points"] == 3 and done["tokens"] > 20
+        assert await vectors.settle(7) == 3
+        assert await vectors.versions() == {7: 3}
+        legs = await vectors.search("How long is my vacation?", access=ACCESS, limit=3)
+        assert legs.dense[0][0] == IDS["leave"]
+        legs = await vectors.search("coffee machine", access=ACCESS, limit=3)
+        assert legs.dense[0][0] == legs.sparse[0][0] == IDS["coffee"]
+        hidden = Access("default", ("everyone",), hidden=(7,))
+        assert (await vectors.search("coffee machine", access=hidden, limit=3)).dense == []
+        with pytest.raises(BadRequest, match="needs a tenant"):
+            await vectors.search("coffee", access=Access("", ("everyone",)), limit=3)
+        cosines = await vectors.similarity(["annual leave"], list(TEXTS.values()))
+        assert max(cosines[0]) == cosines[0][0]
+        assert (await vectors.info())["model"] == "all-minilm-l6-v2"
+        await vectors.delete([7])
+        assert await vectors.versions() == {}
+    finally:
+        await worker.stop()
+
+
+def test_the_heading_is_searched_with_the_text(service: IndexService) -> None:
+    service.upsert(1, "default", "default", ["everyone"], CHUNKS)
+    found = service.search("handbook", ACCESS.wire(), 10)
+    assert {key for key, _ in found["sparse"]} == set(IDS.values())
+
+
+def test_a_question_is_answered_between_the_passes_of_an_upsert(tmp_path: Path) -> None:
+    """The inbox holds a search and a delete while an upsert runs: the search goes first, the delete waits."""
+    service = IndexService(str(tmp_path), CONFIG["store"], {**CONFIG["embedding"], "batch_tokens": 16})
+    inbox, peer = Inbox(IndexService.ranks), Answers()
+    service._inbox = inbox
+    inbox.put(Request(peer, 1, "delete", {"versions": [1]}))  # type: ignore[arg-type]
+    inbox.put(Request(peer, 2, "search", {"text": "leave", "access": ACCESS.wire(), "limit": 3}))  # type: ignore[arg-type]
+    service.upsert(1, "default", "default", ["everyone"], CHUNKS)
+    assert [message["id"] for message in peer.sent] == [2]
+    assert dict(service.versions()) == {1: 3}
+    inbox.close()
+    service.close()
+
+
+class Answers:
+    """Keeps what a client would get."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+
+    def forget(self, number: int) -> None:
+        pass
+
+
+def test_an_index_of_another_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "model.json").write_text(json.dumps({"model": "other", "sha256": "", "dim": 3}))
+    with pytest.raises(IndexUnavailable, match="made with model 'other'"):
+        IndexService(str(tmp_path), **CONFIG)
+
+
+def test_a_model_may_be_a_folder(tmp_path: Path) -> None:
+    pinned, digest = find_model("all-minilm-l6-v2", tmp_path)
+    assert find_model(str(pinned), tmp_path) == (pinned, digest)
