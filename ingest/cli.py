@@ -140,8 +140,9 @@ def settings_of(context: typer.Context) -> Settings:
 def show(summary: Summary) -> None:
     """The summary line, then one line per quarantined document."""
     typer.echo(str(summary))
-    rate = summary.chunks / summary.seconds if summary.seconds else 0.0
-    typer.secho(f"{summary.chunks} chunks in {summary.seconds:.1f} s ({rate:.0f} chunks/s)", dim=True)
+    if summary.chunks:
+        rate = summary.chunks / summary.seconds
+        typer.secho(f"{summary.chunks} chunks in {summary.seconds:.1f} s ({rate:.1f} chunks/s)", dim=True)
     for uri, reason in summary.quarantined:
         typer.secho(f"  quarantined {uri}: {reason}", fg="yellow", err=True)
 

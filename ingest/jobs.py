@@ -15,6 +15,7 @@ class Planned:
     gone: int
     unchanged: int
     waiting: int
+    retried: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Summary:
     changed: int = 0
     gone: int = 0
     unchanged: int = 0
+    retried: int = 0
     published: int = 0
     quarantined: tuple[tuple[str, str], ...] = ()
     chunks: int = 0
@@ -77,6 +79,8 @@ class Summary:
             f"-{self.gone} gone",
             f"{self.unchanged} unchanged",
         ]
+        if self.retried:
+            parts.append(f"{self.retried} retried")
         if self.quarantined:
             reasons = sorted({reason for _, reason in self.quarantined})
             shown = "; ".join(reasons[:3]) + ("; ..." if len(reasons) > 3 else "")
@@ -120,6 +124,7 @@ class Tally:
             changed=self.planned.changed,
             gone=self.planned.gone + self.vanished,
             unchanged=self.planned.unchanged,
+            retried=self.planned.retried,
             published=self.published,
             quarantined=tuple(sorted(self.quarantined.items())),
             chunks=self.chunks,

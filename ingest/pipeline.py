@@ -110,7 +110,16 @@ class Pipeline:
         waiting = sum(
             counts[s] for s in (DocumentState.PENDING, DocumentState.PARSING, DocumentState.EMBEDDING)
         )
-        tally(Planned(len(plan.new), len(plan.changed), len(plan.gone), len(plan.unchanged), waiting))
+        tally(
+            Planned(
+                new=len(plan.new),
+                changed=len(plan.changed),
+                gone=len(plan.gone),
+                unchanged=len(plan.unchanged),
+                retried=len(again),
+                waiting=waiting,
+            )
+        )
         for name in listing.unnameable:
             tally(Quarantined(name, "its name is not UTF-8: rename it"))
         if not retry:

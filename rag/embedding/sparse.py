@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qdrant_edge import Bm25, Bm25Config, TokenizerType
 
-# Scripts that put no spaces between words: Thai to Khmer, kana, Han. The word tokenizer takes a whole sentence
+# Scripts that put no spaces between words: Thai to Khmer, kana, Han. The word tokenizer takes a sentence
 # for one term; the multilingual one segments (nDCG@10 on xquad_multilingual .783 -> .944), but is a little
 # worse for English (tatqa .716 -> .706), so each text gets the one that suits it.
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
