@@ -129,7 +129,7 @@ async def forget(settings: Settings, what: str) -> int:
 def opened(settings: Settings) -> Any:
     from rag.assembly import open_system  # the assembly imports this package
 
-    return open_system(settings, generation=False)
+    return open_system(settings, generation=False, linger=True)
 
 
 def settings_of(context: typer.Context) -> Settings:

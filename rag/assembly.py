@@ -21,7 +21,7 @@ from rag.retrieval.retriever import Retriever
 from rag.settings import Settings
 from rag.store.catalog import Catalog
 from rag.store.vectors import IndexVectors, Vectors
-from rag.types import Principal
+from rag.types import Principal, Tier
 from rag.workers import SharedWorker
 
 
@@ -52,6 +52,13 @@ class System:
         """Raises ModelError without the generator's file, ModelMismatch when it is not the pinned one."""
         verify(locate(self.model, self.settings.home), self.model)
 
+    async def warm(self) -> None:
+        """Start the children, all at once, before a question waits for them; it will tell what failed."""
+        starts = [self.vectors.info()]
+        if self.settings.answering.tier is not Tier.EXTRACT:
+            starts.append(self.generator.info())
+        await asyncio.gather(*starts, return_exceptions=True)
+
     async def collections(self) -> list[str]:
         """Names of the collections that hold a document the principal may read."""
         documents = await asyncio.to_thread(self.catalog.documents, self.principal)
@@ -72,8 +79,13 @@ class System:
 
 
 @asynccontextmanager
-async def open_system(settings: Settings, *, generation: bool = True) -> AsyncIterator[System]:
-    """A running system; at the end every child is gone. `generation=False` does not ask for the model."""
+async def open_system(
+    settings: Settings, *, generation: bool = True, linger: bool = False
+) -> AsyncIterator[System]:
+    """A running system; at the end every child is gone. `generation=False` does not ask for the model.
+
+    `linger`: the index process may stay for some seconds, so that the next command starts faster.
+    """
     home = settings.home
     make_home(home)
     model = entry(settings.engine.model)
@@ -97,7 +109,7 @@ async def open_system(settings: Settings, *, generation: bool = True) -> AsyncIt
             pipeline=lambda: Pipeline(catalog, vectors, settings),
         )
     finally:
-        await asyncio.gather(generator.close(), index.stop(), return_exceptions=True)
+        await asyncio.gather(generator.close(), index.stop(linger=linger), return_exceptions=True)
         await asyncio.to_thread(catalog.close)
 
 

@@ -24,7 +24,7 @@ from rag.errors import BadRequest, Cancelled, RagError, to_wire
 from rag.silence import silence
 from rag.workers import frame
 
-LINGER_S = 1.0
+LINGER_S = 3.0
 DEADLINE_TO_CLOSE_S = 10.0
 
 
@@ -89,6 +89,7 @@ class Peer:
         self._sock, self._inbox = sock, inbox
         self._sending = threading.Lock()
         self._open: dict[int, Request] = {}
+        self.lingers = True
 
     def send(self, message: dict[str, Any]) -> None:
         # A client that went away is noticed by the reader; its answers have nowhere to go.
@@ -101,6 +102,9 @@ class Peer:
     def read(self) -> None:
         """Hand every message to the inbox until the client leaves; then cancel what it had open."""
         for message in self._messages():
+            if message.get("leave"):
+                self.lingers = False
+                continue
             if message.get("cancel"):
                 if request := self._open.get(message["id"]):
                     request.cancelled = True
@@ -206,6 +210,7 @@ class Hub:
         self._clients: set[socket.socket] = set()
         self._error: dict[str, Any] | None = None
         self._closing = False
+        self._linger_s = LINGER_S
         self._built = threading.Event()
         self._lock = threading.Lock()
 
@@ -236,7 +241,7 @@ class Hub:
             with self._lock:
                 if self._clients:
                     idle_since = time.monotonic()
-                self._closing = time.monotonic() - idle_since > LINGER_S
+                self._closing = not self._clients and time.monotonic() - idle_since >= self._linger_s
             if self._closing:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(address)
@@ -254,6 +259,7 @@ class Hub:
             peer.read()
         with self._lock:
             self._clients.discard(sock)
+            self._linger_s = LINGER_S if peer.lingers else 0.0
         sock.close()
 
 

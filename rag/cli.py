@@ -25,6 +25,7 @@ from rag.sdk import Client, Rag
 from rag.settings import Settings, load
 from rag.silence import silence
 from rag.terminal import answer_json, show_events, show_passages
+from rag.types import Tier
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Cited answers from your own documents."
@@ -73,7 +74,7 @@ def opened(settings: Settings) -> Iterator[Client | Rag]:
         with Client(url, settings.server.api_key) as client:
             yield client
     else:
-        with Rag(settings) as system:
+        with Rag(settings, linger=True) as system:
             yield system
 
 
@@ -111,6 +112,8 @@ def ask(
     if not any(question.strip() for question in asked):
         raise typer.BadParameter('ask something: rag ask "How long ...?"')
     with opened(settings_of(context)) as knowledge:
+        if isinstance(knowledge, Rag) and tier != Tier.EXTRACT:
+            knowledge.warm()
         for question in filter(str.strip, asked):
             if as_json:
                 answer = knowledge.ask(question, tier=tier, collection=collection)

@@ -34,7 +34,8 @@ def show_evidence(answer: Answer, *, sources: bool) -> None:
     if answer.outcome is not Outcome.NOT_FOUND:
         for citation in answer.citations:
             typer.secho(f"\n[{citation.marker}] {place(citation)}", bold=True)
-            typer.echo(f'    "{" ".join(citation.quote.split())}"')
+            lines = [citation.header, citation.quote] if citation.header else [citation.quote]
+            typer.echo("\n".join(f"    {' '.join(line.split())}" for line in lines))
     if sources:
         typer.echo()
         show_passages(answer.passages)
@@ -44,7 +45,7 @@ def show_evidence(answer: Answer, *, sources: bool) -> None:
 def place(citation: Citation) -> str:
     """Document, page and section of a citation."""
     page = f"page {citation.page}" if citation.page else ""
-    return ", ".join(part for part in (citation.title, page, citation.section) if part)
+    return ", ".join(dict.fromkeys(part for part in (citation.title, page, citation.section) if part))
 
 
 def figures(answer: Answer) -> str:

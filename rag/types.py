@@ -81,7 +81,10 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """The words an answer rests on. `quote` is text[start:end] of the live chunk, to the letter."""
+    """The words an answer rests on. `quote` is text[start:end] of the live chunk, to the letter.
+
+    `header` is the header row of the table when the quote is one of its rows.
+    """
 
     marker: int
     document_id: str
@@ -93,6 +96,7 @@ class Citation:
     end: int
     page: int | None = None
     section: str = ""
+    header: str = ""
     score: float = 0.0
 
 

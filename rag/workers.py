@@ -75,6 +75,12 @@ class Connection:
                 if "event" in message:
                     yield message["event"]
 
+    def leave(self) -> None:
+        """Tell a shared child that it need not wait for another client after this one."""
+        if self.alive:
+            with contextlib.suppress(ConnectionError):
+                self._writer.write(frame({"id": 0, "leave": True}))
+
     async def close(self) -> None:
         self._pump.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -306,15 +312,20 @@ class SharedWorker:
                 await asyncio.sleep(0.05)
             raise WorkerUnavailable(f"the {self.name} process could not be reached through {self.lock}")
 
-    async def stop(self) -> None:
-        """Leave. The child ends when nobody else is connected."""
+    async def stop(self, *, linger: bool = False) -> None:
+        """Leave. The child ends when nobody else is connected: at once, or some seconds later if it may linger.
+
+        A command lets it linger, so that the next one finds it warm; a program that goes on waits for it.
+        """
         if self._connection:
+            if not linger:
+                self._connection.leave()
             await self._connection.close()
             self._connection = None
         if self._process:
-            # Wait so that "rag ask" leaves nothing behind when it was the only client; others keep it alive.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(self._process.wait, LEAVE_S)
+            if not linger:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    await asyncio.to_thread(self._process.wait, LEAVE_S)
             disown(self._process)
             self._process = None
 

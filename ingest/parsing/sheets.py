@@ -27,10 +27,11 @@ def parse(data: bytes) -> ParsedDocument:
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(data))
         blocks: list[Block] = []
-        for number, name in enumerate(workbook.sheet_names, 1):
+        # A sheet has a name, not a page: the heading says where a row stands.
+        for name in workbook.sheet_names:
             rows = workbook.get_sheet_by_name(name).to_python(skip_empty_area=True)
-            if block := table([[written(cell) for cell in row] for row in rows], page=number):
-                blocks += [Block("heading", name, level=1, page=number), block]
+            if block := table([[written(cell) for cell in row] for row in rows]):
+                blocks += [Block("heading", name, level=1), block]
     except PasswordError:
         raise NeedsPassword("the workbook is encrypted; remove the password and ingest it again") from None
     except (CalamineError, OSError, ValueError) as error:

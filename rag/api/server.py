@@ -14,10 +14,9 @@ from rag.api import address
 from rag.api.app import create_app
 from rag.api.gate import is_loopback
 from rag.api.journal import start_logging
-from rag.assembly import System, open_system
-from rag.errors import RagError, SettingsError
+from rag.assembly import open_system
+from rag.errors import SettingsError
 from rag.settings import ServerSettings, Settings
-from rag.types import Tier
 
 DRAIN_S = 30
 
@@ -50,22 +49,13 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
                 server_header=False,
                 timeout_graceful_shutdown=DRAIN_S,
             )
-            warming = asyncio.create_task(warm(system))
+            warming = asyncio.create_task(system.warm())
             try:
                 await Server(config, started).serve(sockets=[listener])
             finally:
                 address.withdraw(settings.home, system.instance)
                 warming.cancel()
                 await asyncio.gather(warming, return_exceptions=True)
-
-
-async def warm(system: System) -> None:
-    """Start the children before a question waits for them; /readyz and that question tell what fails."""
-    with contextlib.suppress(RagError):
-        await system.vectors.info()
-    if system.settings.answering.tier is not Tier.EXTRACT:
-        with contextlib.suppress(RagError):
-            await system.generator.info()
 
 
 class Server(uvicorn.Server):

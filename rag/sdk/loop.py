@@ -29,6 +29,10 @@ class Loop:
             future.cancel()
             raise
 
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a coroutine and do not wait; closing cancels it."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
     def iterate(self, events: AsyncIterator[T]) -> Iterator[T]:
         """The events as they come; leaving the iteration early cancels what produces them."""
         arrived: queue.SimpleQueue[tuple[T | None, BaseException | None, bool]] = queue.SimpleQueue()

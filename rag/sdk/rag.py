@@ -13,7 +13,6 @@ from rag.assistant import Event, Final
 from rag.errors import BadRequest, UnknownModel, WorkerError
 from rag.sdk.loop import Loop
 from rag.settings import Settings, load
-from rag.silence import silence
 from rag.types import Answer, Document, Message, Passage, Tier
 
 
@@ -23,12 +22,13 @@ class Rag:
     Several processes may open the same home, a running server among them.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        silence()
+    def __init__(self, settings: Settings, *, linger: bool = False) -> None:
         self._loop = Loop()
         self._stack = contextlib.AsyncExitStack()
         try:
-            self.system: System = self._loop.run(self._stack.enter_async_context(open_system(settings)))
+            self.system: System = self._loop.run(
+                self._stack.enter_async_context(open_system(settings, linger=linger))
+            )
         except BaseException:
             self._loop.close()
             raise
@@ -54,6 +54,10 @@ class Rag:
             self._loop.run(self._stack.aclose())
         finally:
             self._loop.close()
+
+    def warm(self) -> None:
+        """Begin to start the children, so that the first question waits less. Returns at once."""
+        self._loop.begin(self.system.warm())
 
     def ingest(
         self, *paths: str | Path, collection: str = "default", groups: Sequence[str] = ("everyone",)

@@ -70,7 +70,7 @@ function openSource(kicker, source) {
   $("source-kicker").textContent = kicker;
   $("source-title").textContent = source.title;
   $("source-where").textContent = spot(source);
-  $("source-quote").textContent = source.quote;
+  $("source-quote").textContent = [source.header, source.quote].filter(Boolean).join("\n");
   $("source-path").textContent = source.uri;
   $("source").showModal();
 }
