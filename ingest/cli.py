@@ -18,7 +18,6 @@ from rich.table import Table
 
 from ingest.jobs import Embedded, Event, Listener, Planned, Published, Quarantined, Summary
 from rag.errors import NotFound
-from rag.settings import Settings
 from rag.types import Document, DocumentState
 
 SOME_QUARANTINED = 3
@@ -47,9 +46,7 @@ def ingest(
     Exit status: 0 every document is live, 1 an error, 2 wrong usage, 3 some documents are quarantined.
     """
     with progress(quiet=as_json) as listener:
-        summary = asyncio.run(
-            run(settings_of(context), paths, collection, group or ["everyone"], retry, listener)
-        )
+        summary = asyncio.run(run(context, paths, collection, group or ["everyone"], retry, listener))
     if as_json:
         typer.echo(json.dumps(asdict(summary), ensure_ascii=False, indent=2))
     else:
@@ -59,7 +56,7 @@ def ingest(
 
 def status(context: typer.Context, as_json: Json = False) -> None:
     """How many documents are in which state, and why some are quarantined."""
-    documents = asyncio.run(known(settings_of(context)))
+    documents = asyncio.run(known(context))
     counts = {state.value: sum(each.state is state for each in documents) for state in DocumentState}
     set_aside = [each for each in documents if each.state is DocumentState.QUARANTINED]
     if as_json:
@@ -81,19 +78,19 @@ def remove(
     what: Annotated[str, typer.Argument(metavar="PATH|ID", help="A file, a folder, or a document's id.")],
 ) -> None:
     """Forget documents: they stop answering at once. The files themselves are not touched."""
-    count = asyncio.run(forget(settings_of(context), what))
+    count = asyncio.run(forget(context, what))
     typer.echo(f"-{count} documents")
 
 
 async def run(
-    settings: Settings,
+    context: typer.Context,
     paths: list[Path],
     collection: str,
     groups: list[str],
     retry: bool,
     listener: Listener,
 ) -> Summary:
-    async with opened(settings) as system:
+    async with opened(context) as system:
         summary: Summary = await system.pipeline().run(
             paths,
             principal=system.principal,
@@ -105,14 +102,14 @@ async def run(
         return summary
 
 
-async def known(settings: Settings) -> list[Document]:
-    async with opened(settings) as system:
+async def known(context: typer.Context) -> list[Document]:
+    async with opened(context) as system:
         documents: list[Document] = await asyncio.to_thread(system.catalog.documents, system.principal)
         return documents
 
 
-async def forget(settings: Settings, what: str) -> int:
-    async with opened(settings) as system:
+async def forget(context: typer.Context, what: str) -> int:
+    async with opened(context) as system:
         documents: list[Document] = await asyncio.to_thread(system.catalog.documents, system.principal)
         path = Path(what).expanduser().absolute().as_posix()
         wanted = [
@@ -126,15 +123,9 @@ async def forget(settings: Settings, what: str) -> int:
         return len(wanted)
 
 
-def opened(settings: Settings) -> Any:
-    from rag.assembly import open_system  # the assembly imports this package
-
-    return open_system(settings, generation=False, linger=True)
-
-
-def settings_of(context: typer.Context) -> Settings:
-    settings: Settings = context.meta["settings"]
-    return settings
+def opened(context: typer.Context) -> Any:
+    """The system of this run; the program that registers these commands says how it is opened."""
+    return context.meta["open_system"](context.meta["settings"], generation=False, linger=True)
 
 
 def show(summary: Summary) -> None:

@@ -17,6 +17,7 @@ import rag
 from ingest.cli import register
 from rag.api import address
 from rag.api.server import serve as serve_until_signal
+from rag.assembly import open_system
 from rag.doctor import examine
 from rag.errors import RagError
 from rag.models.lockfile import load_lock, locate
@@ -59,6 +60,7 @@ def options(
         typer.echo(f"permafrost-rag {rag.__version__}")
         raise typer.Exit
     context.meta["settings"] = load(home=home)
+    context.meta["open_system"] = open_system
 
 
 def settings_of(context: typer.Context) -> Settings:

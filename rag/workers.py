@@ -313,7 +313,7 @@ class SharedWorker:
             raise WorkerUnavailable(f"the {self.name} process could not be reached through {self.lock}")
 
     async def stop(self, *, linger: bool = False) -> None:
-        """Leave. The child ends when nobody else is connected: at once, or some seconds later if it may linger.
+        """Leave. The child ends when nobody else is connected: at once, or seconds later if it may linger.
 
         A command lets it linger, so that the next one finds it warm; a program that goes on waits for it.
         """
