@@ -10,7 +10,8 @@ RagError
 ├── PayloadTooLarge             413 the body is larger than the limit
 ├── SettingsError               500 rag.toml or a RAG_ variable is wrong
 ├── ModelError                  500 a model file is missing, changed or cannot run here
-│   └── ModelMismatch           500 the file is not the one that models.lock pins
+│   ├── ModelMismatch           500 the file is not the one that models.lock pins
+│   └── DecodeError             500 llama.cpp refused or failed a batch
 ├── IndexUnavailable               503 the index does not match the catalog, or cannot be opened
 │   └── DiskFull                507 too little free space to write safely
 ├── ParseError                  422 a document cannot be read; the reason says why
@@ -107,6 +108,12 @@ class ModelMismatch(ModelError):
     """A model file is not the one that models.lock pins."""
 
     code = "model_mismatch"
+
+
+class DecodeError(ModelError):
+    """llama.cpp refused or failed a batch."""
+
+    code = "decode_failed"
 
 
 class IndexUnavailable(RagError):

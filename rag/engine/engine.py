@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from rag.child import Inbox, Request, answer
 from rag.engine.cores import cores
 from rag.engine.generator import Finished, Sampling
-from rag.engine.model import DecodeError, Model
+from rag.engine.model import Model
 from rag.engine.sampling import Sampler
 from rag.engine.scheduler import Scheduler
 from rag.engine.sequence import Move, Sequence, Share, Trim
 from rag.engine.transcript import Transcript
-from rag.errors import Cancelled, ContextTooLong, RagError
+from rag.errors import Cancelled, ContextTooLong, DecodeError, RagError
 from rag.models.check import choose
 from rag.models.lockfile import entry, locate
 from rag.models.verification import verify

@@ -14,14 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.engine.sequence import Copy, Move, Share, Trim
-from rag.errors import ModelError
+from rag.errors import DecodeError, ModelError
 
 LOG_LEVEL_WARN = 3
 GROWTH = 64  # a tokeniser may need a few more tokens than there are bytes
-
-
-class DecodeError(ModelError):
-    """llama.cpp refused or failed a batch."""
 
 
 class Model:

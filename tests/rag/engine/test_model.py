@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.engine.model import DecodeError, Model
+from rag.engine.model import Model
 from rag.engine.sequence import Copy, Share, Trim
-from rag.errors import ModelError
+from rag.errors import DecodeError, ModelError
 from rag.models.lockfile import entry, locate
 
 QUESTION = "The office opens at nine. When does the office open? At"

@@ -1,0 +1,1 @@
+"""What of the documents answers, and whether it is supported. Start at quotes.py."""

@@ -1,0 +1,68 @@
+"""What the model is told: the wording of rag/prompts around as many passages as the budget holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from rag.answering.sentences import sentences
+from rag.engine.generator import Generator
+from rag.types import Message, Passage
+
+PROMPTS = Path(__file__).parents[1] / "prompts"
+
+
+@cache
+def wording(name: str) -> str:
+    """One text of rag/prompts, without its last line break."""
+    return (PROMPTS / f"{name}.txt").read_text("utf-8").removesuffix("\n")
+
+
+def filled(name: str, **values: str) -> str:
+    """A wording with its {names} replaced; braces inside the values stay as they are."""
+    parts = wording(name).split("{")
+    return parts[0] + "".join(
+        values[part[: part.index("}")]] + part[part.index("}") + 1 :] for part in parts[1:]
+    )
+
+
+async def pack(passages: Sequence[Passage], generator: Generator, *, budget_tokens: int) -> list[str]:
+    """The text of the best passages that fit: whole, but for a first one that is too long alone."""
+    texts = [
+        numbered(number, passage, passage.chunk.text) for number, passage in enumerate(passages, start=1)
+    ]
+    packed: list[str] = []
+    for passage, text, tokens in zip(passages, texts, await generator.count(texts), strict=True):
+        if tokens <= budget_tokens:
+            packed.append(text)
+            budget_tokens -= tokens
+        elif not packed:
+            return [await shortened(passage, generator, budget_tokens)]
+    return packed
+
+
+async def shortened(passage: Passage, generator: Generator, budget_tokens: int) -> str:
+    """As many of a passage's first sentences as fit."""
+    text = passage.chunk.text
+    cuts = [numbered(1, passage, text[: sentence.end]) for sentence in sentences(text)]
+    counts = await generator.count(cuts)
+    fitting = [cut for cut, tokens in zip(cuts, counts, strict=True) if tokens <= budget_tokens]
+    return fitting[-1] if fitting else cuts[0][: budget_tokens * 2]
+
+
+def numbered(number: int, passage: Passage, text: str) -> str:
+    heading = " > ".join(dict.fromkeys((passage.title, *passage.chunk.heading_path)))
+    return filled("passage", number=str(number), heading=heading, text=text)
+
+
+def messages(question: str, packed: Sequence[str]) -> list[Message]:
+    """The conversation to render. The system text never changes, so its KV is computed once."""
+    told = filled("question", passages="\n\n".join(packed), question=question)
+    return [Message("system", wording("system")), Message("user", told)]
+
+
+def refusal(passages: Sequence[Passage]) -> str:
+    """The honest answer when the documents hold none, naming what came nearest."""
+    titles = list(dict.fromkeys(passage.title for passage in passages if passage.title))[:3]
+    return filled("not_found", titles="; ".join(titles)) if titles else wording("nothing_near")

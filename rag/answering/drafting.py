@@ -1,0 +1,57 @@
+"""The model's own words, one whole sentence at a time. Nothing here is checked yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+
+from rag.answering.account import Account
+from rag.answering.brief import messages, pack
+from rag.answering.sentences import sentences
+from rag.engine.generator import Finished, Generator, Sampling
+from rag.engine.prompt import Piece, render
+from rag.models.lockfile import entry
+from rag.settings import AnsweringSettings
+from rag.types import Passage, Principal
+
+# What small models put before the answer itself.
+PREAMBLE = re.compile(
+    r"^(?:the|an?) answer(?: to (?:the|this|your) question)? is(?: that)?[:,]?\s+(\w)", re.IGNORECASE
+)
+
+
+class Drafter:
+    """Asks the generator with a question and passages."""
+
+    def __init__(self, generator: Generator, settings: AnsweringSettings) -> None:
+        self.generator, self.settings = generator, settings
+
+    async def draft(
+        self, question: str, principal: Principal, passages: Sequence[Passage], account: Account
+    ) -> AsyncIterator[str]:
+        """The sentences as they come; an unfinished last one is dropped. Closing it stops the generator."""
+        prompt = await self._prompt(question, passages, account)
+        sampling = Sampling(max_tokens=self.settings.max_tokens, stop=("\n\n", "\nQuestion"))
+        # Cached KV is shared only among those who may read the same documents.
+        namespace = "\n".join((principal.tenant, *sorted(principal.groups)))
+        text, given = "", 0
+        events = self.generator.stream(prompt, sampling, namespace=namespace)
+        async with aclosing(events):  # type: ignore[type-var]
+            async for event in events:
+                ended = False
+                if isinstance(event, Finished):
+                    account.settle(event)
+                    ended = event.reason == "stop"
+                else:
+                    text += event.text
+                for sentence in sentences(text)[given : None if ended else -1]:
+                    given += 1
+                    yield PREAMBLE.sub(lambda lead: lead[1].upper(), sentence.text, count=1)
+
+    async def _prompt(self, question: str, passages: Sequence[Passage], account: Account) -> list[Piece]:
+        packed = await pack(passages, self.generator, budget_tokens=self.settings.context_tokens)
+        account.model = str((await self.generator.info())["name"])
+        template = entry(account.model).template
+        assert template is not None, "a generator in models.lock has a chat template"
+        return render(messages(question, packed), template)

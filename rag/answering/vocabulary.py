@@ -1,0 +1,17 @@
+"""The closed classes of words, read from vocabulary.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+
+_TABLES = tomllib.loads(Path(__file__).with_name("vocabulary.toml").read_text("utf-8"))
+
+FUNCTION_WORDS = frozenset(_TABLES["function_words"].split())
+ABBREVIATIONS = frozenset(_TABLES["abbreviations"].split())
+MONTHS = {name: number for number, names in enumerate(_TABLES["months"], start=1) for name in names.split()}
+UNITS = {name: names.split()[0] for names in _TABLES["units"] for name in names.split()}
+NUMBERS = {name: Decimal(value) for value, names in _TABLES["numbers"].items() for name in names.split()}
+SCALES = {name: Decimal(value) for value, names in _TABLES["scales"].items() for name in names.split()}
+OPPOSITES = tuple((frozenset(left.split()), frozenset(right.split())) for left, right in _TABLES["opposites"])

@@ -1,0 +1,83 @@
+"""Which sentences are chosen for a question, and when none is good enough."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from rag.answering.quotes import CANDIDATES, candidates, choose, select, shortlist
+from rag.types import Chunk, Passage
+
+
+def passage(text: str, *, score: float = 1.0, title: str = "Handbook", number: int = 0) -> Passage:
+    return Passage(Chunk(f"c{number}", number, text), f"d{number}", 1, title, f"/{number}", score)
+
+
+HISTORY = passage(
+    "Nordwind Tools makes drills. Karl Brandt founded the company in 1998. The first workshop stood in Kiel.",
+    number=1,
+)
+LEAVE = passage("Paid leave is 28 days a year. It is requested two weeks ahead.", score=0.8, number=2)
+
+
+class Levels:
+    """Similarities that are the same for all, so that words and scores decide."""
+
+    def __init__(self, level: float) -> None:
+        self.level = level
+        self.asked = 0
+
+    async def similarity(self, left: Sequence[str], right: Sequence[str]) -> list[list[float]]:
+        self.asked += len(right)
+        return [[self.level] * len(right) for _ in left]
+
+
+@pytest.mark.parametrize(
+    ("question", "best"),
+    [
+        ("Who founded the company?", "Karl Brandt founded the company in 1998."),
+        ("When was the company founded?", "Karl Brandt founded the company in 1998."),
+        ("How many days of paid leave are there?", "Paid leave is 28 days a year."),
+        ("Where was the first workshop?", "The first workshop stood in Kiel."),
+    ],
+)
+def test_the_sentence_with_the_answer_comes_first_or_second(question: str, best: str) -> None:
+    found = candidates([HISTORY, LEAVE])
+    chosen = select(question, found, [0.5] * len(found))
+    assert best in [quote.sentence.text for quote in chosen.quotes]
+
+
+def test_meaning_can_outweigh_words() -> None:
+    found = candidates([HISTORY])
+    similarities = [0.9 if "Kiel" in each.sentence.text else 0.1 for each in found]
+    chosen = select("In which town did it all begin?", found, similarities)
+    assert "Kiel" in chosen.quotes[0].sentence.text
+
+
+def test_a_question_far_from_everything_does_not_reach_the_bar() -> None:
+    found = candidates([HISTORY, LEAVE])
+    assert not select("What is the boiling point of ammonia?", found, [0.05] * len(found)).answers
+    assert select("Who founded the company?", found, [0.7] * len(found)).answers
+
+
+def test_without_passages_nothing_answers() -> None:
+    chosen = asyncio.run(choose("Who?", [], Levels(0.9)))  # type: ignore[arg-type]
+    assert chosen.quotes == () and not chosen.answers
+
+
+def test_the_same_sentence_in_two_passages_is_one_candidate() -> None:
+    twin = passage(HISTORY.chunk.text, score=0.5, number=3)
+    assert len(candidates([HISTORY, twin])) == len(candidates([HISTORY]))
+
+
+def test_only_a_shortlist_is_embedded_and_it_holds_the_sentence_with_the_words() -> None:
+    noise = passage(" ".join(f"Drill number {n} turns well." for n in range(80)), score=0.9, number=4)
+    found = candidates([noise, HISTORY])
+    short = shortlist("Who founded the company?", found)
+    assert len(short) == CANDIDATES
+    assert any("Brandt" in each.sentence.text for each in short)
+    levels = Levels(0.5)
+    asyncio.run(choose("Who founded the company?", [noise, HISTORY], levels))  # type: ignore[arg-type]
+    assert levels.asked == CANDIDATES
