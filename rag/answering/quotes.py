@@ -67,7 +67,10 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The best quotes first, those of older editions last, and the evidence that they answer: `answerability` reaches `bar` or not."""
+    """The best quotes first, and the evidence that they answer: `answerability` reaches `bar` or not.
+
+    Quotes of an older edition of the same document come last.
+    """
 
     quotes: tuple[Quote, ...]
     answerability: float
