@@ -19,10 +19,10 @@ from rag.models.lockfile import Entry, entry, locate
 from rag.models.verification import verify
 from rag.retrieval.retriever import Retriever
 from rag.settings import Settings
+from rag.sharing import SharedWorker
 from rag.store.catalog import Catalog
 from rag.store.vectors import IndexVectors, Vectors
 from rag.types import Principal, Tier
-from rag.workers import SharedWorker
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ async def choose(
     question: str, passages: Sequence[Passage], vectors: Vectors, *, limit: int = 2
 ) -> Selection:
     """The best quotes for a question among the passages, by passage score, meaning and words."""
-    found = candidates(passages)
+    found = [each for each in candidates(passages) if not echoes(question, each)]
     if not found:
         return Selection((), 0.0, Bar().at_least)
     found = shortlist(question, found)
@@ -149,6 +149,11 @@ def select(
         + bar.names * max(len(names & found[n].whole) / len(names) if names else 1.0 for n in shown)
     )
     return Selection(quotes, evidence, bar.at_least)
+
+
+def echoes(question: str, candidate: Candidate) -> bool:
+    """Whether it is a word or two of the question and nothing else, as a heading inside the text is."""
+    return len(candidate.words) <= 2 and candidate.words <= set(content(question))
 
 
 def overshadowed(row: Candidate, best: Candidate, weigh: dict[str, float]) -> bool:

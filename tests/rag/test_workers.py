@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from rag.errors import NotFound, WorkerDied, WorkerError, WorkerTimeout, WorkerUnavailable
-from rag.workers import SharedWorker, Worker, address_of
+from rag.sharing import SharedWorker, address_of
+from rag.workers import Worker
 
 TARGET = "odd_service:OddService"
 
@@ -230,7 +231,7 @@ def gone(pid: int, *, within_s: float) -> bool:
 def test_two_processes_share_one_child(tmp_path: Path) -> None:
     lock = tmp_path / "index.lock"
     code = (
-        "import asyncio, sys\nfrom pathlib import Path\nfrom rag.workers import SharedWorker\n"
+        "import asyncio, sys\nfrom pathlib import Path\nfrom rag.sharing import SharedWorker\n"
         "async def main():\n"
         f"    worker = SharedWorker({TARGET!r}, {{}}, name='odd', lock=Path(sys.argv[1]))\n"
         "    print(await worker.call('pid'), flush=True)\n"

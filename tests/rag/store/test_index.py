@@ -13,10 +13,10 @@ import pytest
 
 from rag.child import Inbox, Request
 from rag.errors import BadRequest, IndexUnavailable
+from rag.sharing import SharedWorker
 from rag.store.access import Access
 from rag.store.index import IndexService, find_model
 from rag.store.vectors import IndexVectors
-from rag.workers import SharedWorker
 
 CONFIG: dict[str, dict[str, Any]] = {"store": {"min_free_bytes": 0}, "embedding": {"dtype": "float32"}}
 ACCESS = Access("default", ("everyone",))
