@@ -7,6 +7,7 @@ DOCS ?= tests/data/handbook
 DEMO_HOME ?= .demo/$(shell echo "$(abspath $(DOCS))" | cksum | cut -d' ' -f1)
 SUITE ?= ingest retrieval answers
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export QUESTION GPU DEV TORCH_INDEX
 
 .PHONY: help setup demo test serve check format bench lock clean
 
@@ -24,7 +25,6 @@ ifdef QUESTION
 else
 	@$(BIN)/rag --home $(DEMO_HOME) ask --from tests/data/handbook_demo.txt
 endif
-export QUESTION
 
 serve: setup  ## API and chat page on 127.0.0.1:8000
 	@$(BIN)/rag serve

@@ -179,10 +179,10 @@ def wait_for_compile(process: subprocess.Popen[bytes], folder: Path) -> Path:
     return wheels[0]
 
 
-def wanted(cuda: bool) -> str:
+def wanted(cuda: bool, dev: bool) -> str:
     """What a finished set-up is bound to: locks, plan, Python and place."""
     locks = b"".join(path.read_bytes() for path in sorted(LOCK.glob("*.txt")))
-    text = f"{sys.version}|{plan_here(cuda)}|{ROOT}|{(ROOT / 'pyproject.toml').read_text()}"
+    text = f"{sys.version}|{plan_here(cuda)}|{dev}|{ROOT}|{(ROOT / 'pyproject.toml').read_text()}"
     return hashlib.sha256(locks + text.encode() + Path(__file__).read_bytes()).hexdigest()
 
 
@@ -207,7 +207,7 @@ def compile_bytecode() -> None:
     subprocess.run([*command, str(VENV / "lib")], stdout=subprocess.DEVNULL)
 
 
-def set_up(*, cuda: bool, index: str) -> None:
+def set_up(*, cuda: bool, index: str, dev: bool) -> None:
     """Everything, in the order that hides downloads behind the compiler."""
     chosen = plan_here(cuda)
     if not (VENV / "bin" / "python").exists():
@@ -223,7 +223,8 @@ def set_up(*, cuda: bool, index: str) -> None:
         say("installing the other packages")
         install("default.txt")
         install("offline.txt")
-        install("dev.txt")
+        if dev:
+            install("dev.txt")
         wheel = compiled[0] if process is None else wait_for_compile(process, folder)
         pip("install", "--no-deps", "--no-compile", "--force-reinstall", str(wheel))
         pip("install", "--no-deps", "--no-compile", "--no-build-isolation", "--editable", str(ROOT))
@@ -237,13 +238,14 @@ def set_up(*, cuda: bool, index: str) -> None:
 def main() -> int:
     # An exception, so that the compiler is stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    cuda, index = os.environ.get("GPU", "") not in ("", "0"), os.environ.get("TORCH_INDEX", "")
+    cuda, dev = os.environ.get("GPU", "") not in ("", "0"), os.environ.get("DEV", "1") != "0"
+    index = os.environ.get("TORCH_INDEX", "")
     try:
-        if STAMP.exists() and STAMP.read_text() == wanted(cuda):
+        if STAMP.exists() and STAMP.read_text() == wanted(cuda, dev):
             return 0
         check_machine(cuda=cuda)
-        set_up(cuda=cuda, index=index)
-        STAMP.write_text(wanted(cuda))
+        set_up(cuda=cuda, index=index, dev=dev)
+        STAMP.write_text(wanted(cuda, dev))
     except SetupError as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1

@@ -141,3 +141,17 @@ def test_a_killed_server_does_not_keep_the_command_line_from_working(
     served.process.wait()
     done = command(served.home, "search", "anything", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
+
+
+def test_what_is_ingested_beside_a_running_server_is_answered_by_it(
+    server: Any, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "canteen.md").write_text("# Canteen\n\nThe canteen opens at 11:45 and closes at 13:30.\n")
+    done = command(server.home, "ingest", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    with Client(server.url) as client:
+        answer = client.ask("When does the canteen open?", tier="extract")
+    assert "11:45" in answer.text
+    assert command(server.home, "rm", str(tmp_path)).returncode == 0
+    with Client(server.url) as client:
+        assert "11:45" not in client.ask("When does the canteen open?", tier="extract").text
