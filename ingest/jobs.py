@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The source was compared with the catalog. `waiting`: what is to do, also of a killed run."""
+    """The source was compared with the catalog. `waiting`: all to do, `resumed`: left by a killed run."""
 
     new: int
     changed: int
@@ -16,6 +16,7 @@ class Planned:
     unchanged: int
     waiting: int
     retried: int = 0
+    resumed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Summary:
     gone: int = 0
     unchanged: int = 0
     retried: int = 0
+    resumed: int = 0
     published: int = 0
     quarantined: tuple[tuple[str, str], ...] = ()
     chunks: int = 0
@@ -79,8 +81,8 @@ class Summary:
             f"-{self.gone} gone",
             f"{self.unchanged} unchanged",
         ]
-        if self.retried:
-            parts.append(f"{self.retried} retried")
+        parts += [f"{self.resumed} resumed"] if self.resumed else []
+        parts += [f"{self.retried} retried"] if self.retried else []
         if self.quarantined:
             reasons = sorted({reason for _, reason in self.quarantined})
             shown = "; ".join(reasons[:3]) + ("; ..." if len(reasons) > 3 else "")
@@ -125,6 +127,7 @@ class Tally:
             gone=self.planned.gone + self.vanished,
             unchanged=self.planned.unchanged,
             retried=self.planned.retried,
+            resumed=self.planned.resumed,
             published=self.published,
             quarantined=tuple(sorted(self.quarantined.items())),
             chunks=self.chunks,

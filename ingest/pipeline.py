@@ -110,13 +110,15 @@ class Pipeline:
         waiting = sum(
             counts[s] for s in (DocumentState.PENDING, DocumentState.PARSING, DocumentState.EMBEDDING)
         )
+        resumed = max(0, waiting - len(plan.new) - len(plan.changed) - len(again))
         tally(
             Planned(
                 new=len(plan.new),
                 changed=len(plan.changed),
                 gone=len(plan.gone),
-                unchanged=len(plan.unchanged),
+                unchanged=max(0, len(plan.unchanged) - resumed),
                 retried=len(again),
+                resumed=resumed,
                 waiting=waiting,
             )
         )
