@@ -123,7 +123,8 @@ function facts(rag) {
   const seconds = rag.seconds.total ?? Object.values(rag.seconds).reduce((sum, each) => sum + each, 0);
   const line = make("p", "facts");
   const basis = cost.method.startsWith("estimate") ? " (estimate)" : "";
-  const amount = `${cost.amount.toPrecision(2)} ${cost.currency}${basis}`;
+  const figure = cost.amount.toLocaleString("en", { maximumSignificantDigits: 2, maximumFractionDigits: 12 });
+  const amount = `${figure} ${cost.currency}${basis}`;
   const money = make("span", "", amount);
   money.title = cost.method;
   line.append(
