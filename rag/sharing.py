@@ -99,6 +99,9 @@ class SharedWorker:
             return None
         except BaseException:
             await connection.close()
+            # A child that refused tells everybody why for a moment and ends by itself.
+            disown(self._process)
+            self._process = None
             raise
         return connection
 

@@ -120,6 +120,7 @@ class Connection:
             self._writer.write(frame(message))
             await self._writer.drain()
         except ConnectionError:
+            self.alive = False  # the reader may notice later, and the next call must not come here again
             raise WorkerDied(f"the {self.name} process is gone") from None
 
     async def _receive(self) -> None:
