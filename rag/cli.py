@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from rag.sdk import Client, Rag
 from rag.settings import Settings, load
 from rag.silence import silence
 from rag.terminal import answer_json, show_events, show_passages
-from rag.types import Tier
+from rag.types import Passage, Tier
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Cited answers from your own documents."
@@ -123,7 +123,10 @@ def ask(
                 continue
             if len(asked) > 1:
                 typer.secho(f"\n› {question}", fg="cyan", bold=True)
-            show_events(knowledge.stream(question, tier=tier, collection=collection), sources=sources)
+            answer = show_events(
+                knowledge.stream(question, tier=tier, collection=collection), sources=sources
+            )
+            hint_if_empty(knowledge, answer.passages)
 
 
 @app.command()
@@ -139,10 +142,17 @@ def search(
     """Passages for a query, best first, with the score of each leg."""
     with opened(settings_of(context)) as knowledge:
         passages = knowledge.search(query, collection=collection, limit=limit)
+        hint_if_empty(knowledge, passages)
     if as_json:
         typer.echo(json.dumps([asdict(passage) for passage in passages], ensure_ascii=False, indent=2))
     else:
         show_passages(passages)
+
+
+def hint_if_empty(knowledge: Client | Rag, found: Sequence[Passage]) -> None:
+    """Nothing found because nothing is there yet: say what to do."""
+    if not found and not knowledge.documents():
+        typer.secho("no documents yet: rag ingest PATH adds some", fg="yellow", err=True)
 
 
 @app.command()

@@ -148,6 +148,8 @@ def load(**overrides: Any) -> Settings:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            raise SettingsError(f"there is no setting {where}; README lists them all") from None
         raise SettingsError(f"setting {where} is {problem['input']!r}: {problem['msg']}") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"rag.toml cannot be read: {error}") from None
