@@ -123,7 +123,7 @@ function facts(rag) {
   const seconds = rag.seconds.total ?? Object.values(rag.seconds).reduce((sum, each) => sum + each, 0);
   const line = make("p", "facts");
   const basis = cost.method.startsWith("estimate") ? " (estimate)" : "";
-  const figure = cost.amount.toLocaleString("en", { maximumSignificantDigits: 2, maximumFractionDigits: 12 });
+  const figure = cost.amount.toLocaleString("en", { minimumSignificantDigits: 2, maximumSignificantDigits: 2 });
   const amount = `${figure} ${cost.currency}${basis}`;
   const money = make("span", "", amount);
   money.title = cost.method;
