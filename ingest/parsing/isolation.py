@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ingest.chunking import chunk
-from ingest.measure import TokenMeasure
 from ingest.parsing import parser
 from ingest.parsing.detection import Format, detect
+from rag.embedding.tokens import TokenCounter
 from rag.errors import Damaged, LimitExceeded, NotFound, ParseError, from_wire, to_wire
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
@@ -57,8 +57,8 @@ class ParseService:
         max_file_bytes: int,
         ocr_languages: str | None,
     ) -> None:
-        self._measure = TokenMeasure(Path(model))
-        self._budget = min(chunk_tokens, self._measure.limit)
+        self._measure = TokenCounter(Path(model))
+        self._budget = min(chunk_tokens, self._measure.budget)
         self._timeout_s, self._memory_bytes = timeout_s, memory_bytes
         self._max_file_bytes, self._ocr_languages = max_file_bytes, ocr_languages
         self._libc = ctypes.CDLL(None, use_errno=True)

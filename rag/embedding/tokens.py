@@ -1,4 +1,4 @@
-"""Counts a text's tokens as the embedder will, without loading the embedder."""
+"""A text's tokens as the embedder will cut them, without loading the embedder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from tokenizers import Tokenizer
 from rag.errors import ModelError
 
 SPECIAL_TOKENS = 2
+
+Span = tuple[int, int]
 
 
 class TokenCounter:
@@ -38,3 +40,8 @@ class TokenCounter:
         """Tokens of each whole text, special tokens left out."""
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [len(encoding.ids) for encoding in encodings]
+
+    def spans(self, text: str) -> Sequence[Span]:
+        """Start and end of every token, in characters."""
+        offsets: Sequence[Span] = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return offsets

@@ -22,10 +22,10 @@ silence()
 
 from ingest.chunking import chunk  # noqa: E402
 from ingest.jobs import Summary  # noqa: E402
-from ingest.measure import TokenMeasure  # noqa: E402
 from ingest.parsing.parser import parse  # noqa: E402
 from ingest.pipeline import Pipeline  # noqa: E402
 from rag.assembly import index_worker  # noqa: E402
+from rag.embedding.tokens import TokenCounter  # noqa: E402
 from rag.errors import ParseError  # noqa: E402
 from rag.models.lockfile import entry, locate  # noqa: E402
 from rag.settings import Settings  # noqa: E402
@@ -72,7 +72,7 @@ async def ingest(paths: Sequence[Path], home: Path) -> Summary:
 
 def parse_and_chunk(paths: Sequence[Path]) -> tuple[float, int]:
     """CPU seconds and chunks of our parsers in one process."""
-    measure = TokenMeasure(locate(entry("all-minilm-l6-v2")))
+    measure = TokenCounter(locate(entry("all-minilm-l6-v2")))
     for path in paths[:1]:
         parse(path.read_bytes(), path.name)
     started, chunks = time.process_time(), 0
@@ -81,7 +81,7 @@ def parse_and_chunk(paths: Sequence[Path]) -> tuple[float, int]:
             _, document = parse(path.read_bytes(), path.name)
         except ParseError:
             continue
-        chunks += len(chunk(document.blocks, measure.spans, budget=measure.limit))
+        chunks += len(chunk(document.blocks, measure.spans, budget=measure.budget))
     return time.process_time() - started, chunks
 
 

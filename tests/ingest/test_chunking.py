@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.chunking import HEADING_TOKENS, chunk, cut
-from ingest.measure import TokenMeasure
 from ingest.parsing.blocks import Block, table
+from rag.embedding.tokens import TokenCounter
 from rag.models.lockfile import entry, locate
 
-MEASURE = TokenMeasure(locate(entry("all-minilm-l6-v2")))
+MEASURE = TokenCounter(locate(entry("all-minilm-l6-v2")))
 SENTENCE = "The quick brown fox jumps over the lazy dog near the river bank. "
 
 words = st.text(
