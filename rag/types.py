@@ -110,11 +110,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one generation. `cached_tokens` of the prompt were not computed again."""
+    """Tokens of one generation. `cached_tokens` of the prompt were not computed again; of those,
+    `approximate_tokens` came from a passage's KV at another position (never counted as exact)."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    approximate_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

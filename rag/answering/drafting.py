@@ -9,7 +9,7 @@ from contextlib import aclosing
 from rag.answering.account import Account
 from rag.answering.brief import messages, pack
 from rag.answering.sentences import sentences
-from rag.engine.generator import Finished, Generator, Sampling
+from rag.engine.generator import Finished, Generator, Sampling, Terms
 from rag.engine.prompt import Piece, render
 from rag.models.lockfile import entry
 from rag.settings import AnsweringSettings
@@ -36,7 +36,7 @@ class Drafter:
         # Cached KV is shared only among those who may read the same documents.
         namespace = "\n".join((principal.tenant, *sorted(principal.groups)))
         text, given = "", 0
-        events = self.generator.stream(prompt, sampling, namespace=namespace)
+        events = self.generator.stream(prompt, sampling, Terms(namespace=namespace))
         async with aclosing(events):  # type: ignore[type-var]
             async for event in events:
                 ended = False

@@ -133,21 +133,25 @@ class EngineService:
     def _job(
         self,
         request: Request,
-        prompt: list[tuple[str, bool]],
+        prompt: list[tuple[str, bool, bool]],
         sampling: dict[str, Any],
-        namespace: str | None = None,
+        terms: dict[str, Any],
     ) -> Job:
         options = Sampling(**{**sampling, "stop": tuple(sampling.get("stop", ()))})
         sampler = Sampler(options)
         # A book pasted into a question is refused before it is tokenised.
-        fewest = sum(len(text) for text, _ in prompt) // self._longest_piece
+        fewest = sum(len(text) for text, _, _ in prompt) // self._longest_piece
         if fewest > self.model.context:
             raise ContextTooLong(
                 f"the prompt has at least {fewest} tokens, the context holds {self.model.context}; shorten it"
             )
-        tokens = [token for text, control in prompt for token in self.model.tokens(text, control=control)]
+        tokens = [token for text, control, _ in prompt for token in self.model.tokens(text, control=control)]
         return Job(
-            request, Sequence(tokens, options.max_tokens, namespace), sampler, Transcript(options.stop), 0.0
+            request,
+            Sequence(tokens, options.max_tokens, terms["namespace"]),
+            sampler,
+            Transcript(options.stop),
+            0.0,
         )
 
     def _drop_cancelled(self) -> None:

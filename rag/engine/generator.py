@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -14,17 +15,81 @@ from rag.types import Usage
 from rag.workers import Worker
 
 
+class Priority(StrEnum):
+    """Whose turn comes first: someone who waits at a screen, or work that nobody watches."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
+class Reuse(StrEnum):
+    """Which cached KV a prompt may be answered from.
+
+    EXACT: of the same tokens behind the same tokens. APPROXIMATE: of a passage behind the same beginning, at
+    whatever position it stood. OFF: none.
+    """
+
+    OFF = "off"
+    EXACT = "exact"
+    APPROXIMATE = "approximate"
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. Temperature 0 is greedy; top_k 0 is no limit; a stop string is never shown."""
+    """How tokens are drawn. Temperature 0 is greedy; top_k 0 and min_p 0 are no limit; a stop string is never
+    shown. Penalties look at generated tokens only.
+
+    `logit_bias`: what is added to the logits of tokens by number. `logprobs`: how many alternatives are
+    reported beside each drawn token; None reports nothing. At most one of `grammar` (GBNF), `json_schema` (a
+    JSON Schema as JSON text; "{}" is any object) and `verbatim` (only runs of the prompt's passages).
+    """
 
     max_tokens: int = 96
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
     seed: int = 0
     stop: tuple[str, ...] = ()
     repeat_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    logprobs: int | None = None
+    grammar: str = ""
+    json_schema: str = ""
+    verbatim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a request is served.
+
+    Prompts of one `namespace` (a tenant and its groups) may share cached KV; None shares with nobody.
+    Requests of one `user` take turns with those of others. `repair`: tokens at the head of each passage that
+    are computed again when its KV is reused approximately. `replayable`: the same bytes today and in an audit on
+    this machine, at the price of all sharing (D3 in README). `park`: keep the KV of prompt and answer for the
+    next turn.
+    """
+
+    namespace: str | None = None
+    user: str = ""
+    priority: Priority = Priority.INTERACTIVE
+    reuse: Reuse = Reuse.EXACT
+    repair: int = 0
+    replayable: bool = False
+    park: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Logprob:
+    """A drawn token: its text, its number, the natural logarithm of its probability before any sampling
+    limit, and the likeliest `top` tokens in the same form."""
+
+    text: str
+    token: int
+    logprob: float
+    top: tuple[tuple[str, int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +97,34 @@ class Delta:
     """Some more text: whole characters."""
 
     text: str
+    logprobs: tuple[Logprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The last event of a stream. `prefill_s` runs from the first computed token to the first generated one,
-    `decode_s` from there on; `cpu_s` is this sequence's part of the CPU-seconds of its steps."""
+    `decode_s` from there on; `cpu_s` is this sequence's part of the CPU-seconds of its steps. Of `drafted`
+    tokens, looked up in the passages, `accepted` were what the model would have said."""
 
     reason: Literal["stop", "length"]
     usage: Usage
     prefill_s: float
     decode_s: float
     cpu_s: float
+    drafted: int = 0
+    accepted: int = 0
+
+
+SHARED_WITH_NOBODY = Terms()
 
 
 class Generator(Protocol):
     """Anything that continues a prompt."""
 
     def stream(
-        self, prompt: Sequence[Piece], sampling: Sampling, *, namespace: str | None = None
+        self, prompt: Sequence[Piece], sampling: Sampling, terms: Terms = SHARED_WITH_NOBODY
     ) -> AsyncIterator[Delta | Finished]:
-        """The answer as it comes, then one Finished; closing the iterator stops the work.
-
-        Prompts of one `namespace` (a tenant and its groups) may share cached KV; None shares with nobody.
-        """
+        """The answer as it comes, then one Finished; closing the iterator stops the work."""
         ...
 
     async def count(self, texts: Sequence[str]) -> list[int]:
@@ -84,13 +153,14 @@ class Engine:
         return cls(Worker("rag.engine.engine:EngineService", config, name="engine"))
 
     async def stream(
-        self, prompt: Sequence[Piece], sampling: Sampling, *, namespace: str | None = None
+        self, prompt: Sequence[Piece], sampling: Sampling, terms: Terms = SHARED_WITH_NOBODY
     ) -> AsyncIterator[Delta | Finished]:
-        pieces = [[piece.text, piece.control] for piece in prompt]
-        events = self.worker.stream("stream", prompt=pieces, sampling=asdict(sampling), namespace=namespace)
+        pieces = [[piece.text, piece.control, piece.chunk] for piece in prompt]
+        arguments = {"prompt": pieces, "sampling": asdict(sampling), "terms": asdict(terms)}
+        events = self.worker.stream("stream", **arguments)
         async with contextlib.aclosing(events):  # type: ignore[type-var]
             async for event in events:
-                yield Delta(event["text"]) if "text" in event else _finished(event)
+                yield _delta(event) if "text" in event else _finished(event)
 
     async def count(self, texts: Sequence[str]) -> list[int]:
         counts: list[int] = await self.worker.call("count", texts=list(texts))
@@ -102,6 +172,14 @@ class Engine:
 
     async def close(self) -> None:
         await self.worker.stop()
+
+
+def _delta(event: dict[str, Any]) -> Delta:
+    chances = tuple(
+        Logprob(one["text"], one["token"], one["logprob"], tuple(map(tuple, one["top"])))
+        for one in event.get("logprobs", ())
+    )
+    return Delta(event["text"], chances)
 
 
 def _finished(event: dict[str, Any]) -> Finished:

@@ -14,10 +14,12 @@ from rag.types import Message
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some text of a prompt; `control`: it comes from the template and may become control tokens."""
+    """Some text of a prompt; `control`: it comes from the template and may become control tokens; `chunk`: it
+    is a passage, whose KV may serve other prompts and whose words may be quoted."""
 
     text: str
     control: bool
+    chunk: bool = False
 
 
 def render(messages: Sequence[Message], template: ChatTemplate) -> list[Piece]:

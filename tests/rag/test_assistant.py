@@ -11,8 +11,8 @@ import pytest
 from rag.answering.brief import wording
 from rag.assembly import System, open_system
 from rag.assistant import Assistant, Delta, Event, Final, Sources
+from rag.engine.generator import SHARED_WITH_NOBODY, Finished, Sampling, Terms
 from rag.engine.generator import Delta as Token
-from rag.engine.generator import Finished, Sampling
 from rag.engine.prompt import Piece
 from rag.errors import IndexUnavailable
 from rag.settings import Settings
@@ -36,7 +36,7 @@ class Script:
         self.prompt: Sequence[Piece] = ()
 
     async def stream(
-        self, prompt: Sequence[Piece], sampling: Sampling, *, namespace: str | None = None
+        self, prompt: Sequence[Piece], sampling: Sampling, terms: Terms = SHARED_WITH_NOBODY
     ) -> AsyncIterator[Token | Finished]:
         self.prompt = prompt
         for word in self.text.split(" "):

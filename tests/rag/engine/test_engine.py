@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from rag.engine.generator import Delta, Engine, Finished, Sampling
+from rag.engine.generator import Delta, Engine, Finished, Sampling, Terms
 from rag.engine.prompt import Piece, render
 from rag.errors import BadRequest, ContextTooLong, Overloaded, RagError, WorkerDied, WorkerError
 from rag.models.lockfile import entry
@@ -60,7 +60,7 @@ async def told(
     engine: Engine, text: str, sampling: Sampling = COUNTING, namespace: str | None = None
 ) -> tuple[str, Finished]:
     parts: list[str] = []
-    async for event in engine.stream(prompt(text), sampling, namespace=namespace):
+    async for event in engine.stream(prompt(text), sampling, Terms(namespace=namespace)):
         if isinstance(event, Finished):
             return "".join(parts), event
         parts.append(event.text)
@@ -130,7 +130,7 @@ def test_bad_requests_fail_alone(run: Loop) -> None:
         bad = await asyncio.gather(
             told(run.engine, "x", Sampling(temperature=-1)),
             told(run.engine, "x", Sampling(max_tokens=0)),
-            run.engine.worker.call("stream", prompt=[["x", False]], sampling={"wrong": 1}),
+            run.engine.worker.call("stream", prompt=[["x", False, False]], sampling={"wrong": 1}, terms={}),
             return_exceptions=True,
         )
         return (await good)[0], bad
