@@ -67,9 +67,9 @@ class Terms:
 
     Prompts of one `namespace` (a tenant and its groups) may share cached KV; None shares with nobody.
     Requests of one `user` take turns with those of others. `repair`: tokens at the head of each passage that
-    are computed again when its KV is reused approximately. `replayable`: the same bytes today and in an audit on
-    this machine, at the price of all sharing (D3 in README). `park`: keep the KV of prompt and answer for the
-    next turn.
+    are computed again when its KV is reused approximately. `replayable`: the same bytes today and in an
+    audit on this machine, at the price of all sharing (D3 in README). `park`: keep the KV of prompt and
+    answer for the next turn.
     """
 
     namespace: str | None = None
