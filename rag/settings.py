@@ -86,11 +86,16 @@ class EngineSettings(Section):
     """The frozen model under llama.cpp."""
 
     model: str = Field("smollm2-135m-instruct", description="a name in models.lock")
-    n_ctx: int = Field(8192, gt=0, description="cells of KV cache that all sequences share")
-    max_sequences: int = Field(8, ge=1, le=64)
-    max_queue: int = Field(64, ge=1)
+    context: int = Field(4096, ge=64, description="tokens of one sequence: prompt and answer")
+    slots: int = Field(4, ge=1, le=64, description="sequences at once; each holds `context` cells of KV")
+    max_queue: int = Field(64, ge=1, description="requests that wait")
+    max_queue_tokens: int = Field(65_536, ge=1, description="prompt tokens that wait")
     threads: int = Field(0, ge=0, description="0: all cores")
-    batch_tokens: int = Field(512, ge=32, description="tokens of one step; long prompts are cut so")
+    micro_batch: int = Field(512, ge=32, description="tokens of one step; long prompts are cut so")
+    step_target_ms: float = Field(500.0, gt=0, description="longest step while somebody reads along")
+    lookup: bool = Field(True, description="guess quotes from the passages and check them in one step")
+    kv_memory_bytes: int = Field(512_000_000, ge=0, description="KV kept in memory for later prompts")
+    kv_disk_bytes: int = Field(4_000_000_000, ge=0, description="KV kept on disk; it outlives a restart")
     gpu_layers: int = Field(0, ge=-1, description="-1: all layers on the GPU, where the build has one")
 
 

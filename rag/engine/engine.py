@@ -5,42 +5,30 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from rag.child import Inbox, Request, answer
 from rag.engine.cores import cores
-from rag.engine.generator import Finished, Sampling
-from rag.engine.model import Model
-from rag.engine.sampling import Sampler
-from rag.engine.scheduler import Scheduler
-from rag.engine.sequence import Move, Sequence, Share, Trim
-from rag.engine.transcript import Transcript
-from rag.errors import Cancelled, ContextTooLong, DecodeError, RagError
+from rag.engine.job import Job, Logits, job
+from rag.engine.kv.cache import KvCache, fingerprint
+from rag.engine.kv.fill import Filler, plain
+from rag.engine.kv.probe import probe
+from rag.engine.model import MOST_DRAFTED, Model
+from rag.engine.pacing import Pace
+from rag.engine.queue import WaitingLine
+from rag.engine.scheduler import Limits, Scheduler
+from rag.engine.sequence import Sequence, Share
+from rag.engine.speculation import best_length
+from rag.errors import Cancelled, DecodeError, RagError
 from rag.models.check import choose
+from rag.models.check import fingerprint as build_of
 from rag.models.lockfile import entry, locate
 from rag.models.verification import verify
 from rag.settings import EngineSettings
-from rag.types import Usage
 
-Logits = NDArray[np.float32]
-
-
-@dataclass(eq=False, slots=True)
-class Job:
-    """One request on its way."""
-
-    request: Request
-    sequence: Sequence
-    sampler: Sampler
-    transcript: Transcript
-    cpu_s: float
-    started: float = 0.0
-    first_token: float = 0.0
+QUIET_S = 0.05  # how long nothing must come in before KV is written to disk
 
 
 class EngineService:
@@ -58,32 +46,36 @@ class EngineService:
         self.threads = settings.threads or cores()
         self.model = Model(
             path,
-            n_ctx=settings.n_ctx,
-            batch_tokens=settings.batch_tokens,
-            max_sequences=settings.max_sequences,
+            context=settings.context,
+            slots=settings.slots,
+            micro_batch=settings.micro_batch,
             threads=self.threads,
             gpu_layers=settings.gpu_layers,
             use_extra_bufts=self.flags.use_extra_bufts,
         )
         self._longest_piece = self.model.longest_piece
-        self.scheduler = Scheduler(
-            cells=self.model.cells,
-            context=self.model.context,
-            slots=settings.max_sequences,
-            batch_tokens=settings.batch_tokens,
-            max_queue=settings.max_queue,
-        )
+        self.pace = Pace()
+        line = WaitingLine(max_requests=settings.max_queue, max_tokens=settings.max_queue_tokens)
+        limits = Limits(settings.slots, self.model.context, settings.micro_batch, settings.step_target_ms)
+        self.scheduler = Scheduler(limits, line, self.pace)
+        self.lookup = settings.lookup
         self._jobs: dict[Sequence, Job] = {}
+        self.facts = probe(self.model)
+        self.filler = self._filler(Path(home), settings)
 
     def run(self, inbox: Inbox) -> None:
         """The loop of the main thread."""
         while not inbox.closed:
             self._receive(inbox)
             self._drop_cancelled()
-            self._make(self.scheduler.admit())
+            self._admit()
+            self._resume_the_paused()
+            self._close_gap()
             self._step()
 
     def close(self) -> None:
+        if self.filler:
+            self.filler.cache.close()
         self.model.close()
 
     def count(self, texts: list[str]) -> list[int]:
@@ -101,12 +93,33 @@ class EngineService:
             "extra_bufts": self.flags.use_extra_bufts,
             "note": self.flags.note,
             "active": len(self.scheduler.running),
-            "waiting": len(self.scheduler.waiting),
+            "waiting": len(self.scheduler.line),
+            "step_ms": round(self.pace.step_ms(1), 1),
+            "prefill_token_ms": round(self.pace.prefill_ms, 2),
+            "kv": self.filler.cache.describe() if self.filler else None,
+            "reuse": self.facts.note,
             **self.model.describe(),
         }
 
+    def _filler(self, home: Path, settings: EngineSettings) -> Filler | None:
+        if self.facts.shape is None:
+            return None
+        build = build_of(self.entry)
+        cache = KvCache(
+            home / "kv",
+            fingerprint(self.entry.sha256, build, self.facts.shape, self.facts.rope, self.flags),
+            memory_bytes=settings.kv_memory_bytes,
+            disk_bytes=settings.kv_disk_bytes,
+        )
+        cache.shape = self.facts.shape
+        return Filler(self.model, cache, self.facts.rope)
+
     def _receive(self, inbox: Inbox) -> None:
-        wait: float | None = None if self.scheduler.is_idle else 0
+        wait: float | None = 0
+        if self.scheduler.is_idle:
+            # Quiet moments go to the disk, one block at a time.
+            unsaved = self.filler is not None and self.filler.cache.save_next()
+            wait = QUIET_S if unsaved else None
         while request := inbox.get(wait):
             wait = 0
             if request.method != "stream":
@@ -117,134 +130,173 @@ class EngineService:
     def _accept(self, request: Request) -> None:
         begin = time.process_time()
         try:
-            job = self._job(request, **request.args)
-            self.scheduler.submit(job.sequence)
+            accepted = job(request, self.model, **request.args)
+            try:
+                self.scheduler.submit(accepted.sequence)
+            except RagError:
+                accepted.sampler.close()
+                raise
         except RagError as error:
             request.fail(error)
         except Exception as error:  # the worker loop: recorded, and the caller gets it
             print(f"stream: {type(error).__name__}: {error}", file=sys.stderr)
             request.fail(error)
         else:
-            job.cpu_s = time.process_time() - begin
-            self._jobs[job.sequence] = job
+            accepted.cpu_s = time.process_time() - begin
+            self._jobs[accepted.sequence] = accepted
             # At once, so that a burst fills the slots before it counts as a queue.
-            self._make(self.scheduler.admit())
+            self._admit()
 
-    def _job(
-        self,
-        request: Request,
-        prompt: list[tuple[str, bool, bool]],
-        sampling: dict[str, Any],
-        terms: dict[str, Any],
-    ) -> Job:
-        options = Sampling(**{**sampling, "stop": tuple(sampling.get("stop", ()))})
-        sampler = Sampler(options)
-        # A book pasted into a question is refused before it is tokenised.
-        fewest = sum(len(text) for text, _, _ in prompt) // self._longest_piece
-        if fewest > self.model.context:
-            raise ContextTooLong(
-                f"the prompt has at least {fewest} tokens, the context holds {self.model.context}; shorten it"
-            )
-        tokens = [token for text, control, _ in prompt for token in self.model.tokens(text, control=control)]
-        return Job(
-            request,
-            Sequence(tokens, options.max_tokens, terms["namespace"]),
-            sampler,
-            Transcript(options.stop),
-            0.0,
-        )
+    def _admit(self) -> None:
+        for sequence in self.scheduler.admit():
+            self._jobs[sequence].started = time.monotonic()
+            if self.filler:
+                sequence.fill = self.filler.fill(sequence, list(self.scheduler.running))
+            else:
+                sequence.fill = plain(sequence)
+            self._resume(sequence)
 
     def _drop_cancelled(self) -> None:
         for job in [job for job in self._jobs.values() if job.request.cancelled]:
-            self._fail(job, Cancelled("the caller went away"), keep=True)
+            self._fail(job, Cancelled("the caller went away"))
+
+    def _resume_the_paused(self) -> None:
+        for sequence in list(self.scheduler.running):
+            if sequence.span is None and not sequence.is_decoding:
+                self._resume(sequence)
+
+    def _resume(self, sequence: Sequence) -> None:
+        """Let a sequence do what lies between its spans; if what was kept cannot be used, compute it all."""
+        begin = time.process_time()
+        try:
+            sequence.resume()
+        except RagError as error:
+            if sequence.is_decoding:
+                print(f"KV was not kept: {error}", file=sys.stderr)
+                sequence.span = None
+            else:
+                self.model.trim(sequence.slot, 0)
+                sequence.computed = sequence.cached = sequence.approximate = 0
+                sequence.fill = plain(sequence)
+                sequence.resume()
+        self._jobs[sequence].cpu_s += time.process_time() - begin
+
+    def _close_gap(self) -> None:
+        if move := self.scheduler.gap():
+            source, target = move
+            [sequence] = [one for one in self.scheduler.running if one.slot == source]
+            if sequence.computed:
+                self.model.restore(target, self.model.save(source))
+                self.model.trim(source, 0)
+            sequence.slot = target
 
     def _step(self) -> None:
+        self._draft()
         shares = self.scheduler.plan()
         if not shares:
             return
-        begin, now = time.process_time(), time.monotonic()
-        for share in shares:
-            job = self._job_in(share.slot)
-            job.started = job.started or now
-        computed = self._decode(shares)
-        drawn = [(job, token) for share, logits in computed for job, token in self._draw(share, logits)]
-        # Each sequence pays for its part of the step, by tokens.
-        cpu_per_token = (time.process_time() - begin) / sum(len(share.tokens) for share in shares)
-        for share in shares:
-            if payer := self._job_or_none(share.slot):
-                payer.cpu_s += cpu_per_token * len(share.tokens)
-        for job, token in drawn:
-            self._deliver(job, token)
+        begin, now = time.process_time(), time.perf_counter()
+        together = [share for share in shares if not share.alone]
+        finished: list[Job] = []
+        for group in [together, *([share] for share in shares if share.alone)]:
+            for share, rows in self._decode(group) if group else ():
+                finished += self._advance(share, rows)
+        self._note(shares, (time.perf_counter() - now) * 1e3, time.process_time() - begin)
+        for job in finished:
+            job.deliver()
+            if job.reason:
+                self._finish(job)
 
-    def _decode(self, shares: list[Share]) -> Iterable[tuple[Share, Logits | None]]:
+    def _draft(self) -> None:
+        """Guess what the readers' answers say next, as far as the batch has compute to spare."""
+        decoding = [sequence for sequence in self.scheduler.running if sequence.is_decoding]
+        for sequence in decoding:
+            sequence.draft = []
+        lookups = [self._jobs[sequence].lookup for sequence in decoding]
+        if not self.lookup or not decoding or None in lookups:
+            return
+        drafts = []
+        for sequence, lookup in zip(decoding, lookups, strict=True):
+            room = sequence.max_tokens - len(sequence.generated) - 1
+            assert lookup is not None
+            drafts.append(lookup.draft(sequence.generated, min(MOST_DRAFTED, room)))
+        longest = min(map(len, drafts))
+        if longest:
+            length = best_length([lookup.chance for lookup in lookups if lookup], longest, self.pace)
+            for sequence, draft in zip(decoding, drafts, strict=True):
+                sequence.draft = draft[:length]
+
+    def _decode(self, shares: list[Share]) -> Iterable[tuple[Share, list[Logits]]]:
         """Compute a step; when llama.cpp refuses it, every share alone, so that only the bad one fails."""
         try:
-            outputs = iter(self.model.decode(shares))
-            return [(share, next(outputs) if share.output else None) for share in shares]
+            return list(zip(shares, self.model.decode(shares), strict=True))
         except DecodeError as error:
             if len(shares) == 1:
                 self._fail(self._job_in(shares[0].slot), error)
                 return []
-            computed: list[tuple[Share, Logits | None]] = []
+            computed: list[tuple[Share, list[Logits]]] = []
             for share in shares:
-                self.model.move(Trim(share.slot, share.start))
-                for one, logits in self._decode([share]):
-                    # The view is overwritten by the next decode.
-                    computed.append((one, None if logits is None else logits.copy()))
+                self.model.trim(share.slot, share.start)
+                for one, rows in self._decode([share]):
+                    # The views are overwritten by the next decode.
+                    computed.append((one, [row.copy() for row in rows]))
             return computed
 
-    def _draw(self, share: Share, logits: Logits | None) -> Iterable[tuple[Job, int]]:
-        job = self._jobs[self.scheduler.advance(share)]
-        if logits is None:
+    def _advance(self, share: Share, rows: list[Logits]) -> list[Job]:
+        """Note what was computed and draw what can be drawn; the job, if it has something to say."""
+        job = self._job_in(share.slot)
+        sequence = job.sequence
+        sequence.computed += len(share.tokens)
+        if sequence.span and sequence.missing:
+            return []
+        if not rows:
+            self._resume(sequence)
             return []
         try:
-            token = job.sampler.draw(logits, job.sequence.generated)
+            right = job.take(self.model, rows)
         except RagError as error:
             self._fail(job, error)
             return []
-        job.first_token = job.first_token or time.monotonic()
-        return [(job, token)]
+        if wrong := len(rows) - 1 - right:
+            sequence.computed -= wrong
+            self.model.trim(sequence.slot, sequence.computed)
+        if sequence.span:
+            job.deliver()  # the first word goes out before its KV is kept
+            self._resume(sequence)
+        return [job]
 
-    def _deliver(self, job: Job, token: int) -> None:
-        reason: Literal["stop", "length"] | None = None
-        if self.model.ends(token):
-            reason, text = "stop", job.transcript.finish()
-        else:
-            job.sequence.generated.append(token)
-            text = job.transcript.push(self.model.piece(token))
-            if job.transcript.stopped:
-                reason = "stop"
-            elif len(job.sequence.generated) >= job.sequence.max_tokens:
-                reason, text = "length", text + job.transcript.finish()
-        if text:
-            job.request.emit({"text": text})
-        if reason:
-            self._finish(job, reason)
+    def _note(self, shares: list[Share], ms: float, cpu_s: float) -> None:
+        """Learn from a step what steps cost, and let each sequence pay for its part, by tokens."""
+        total = sum(len(share.tokens) for share in shares)
+        decoding = sum(len(share.tokens) for share in shares if share.outputs == len(share.tokens))
+        if not any(share.alone for share in shares):
+            self.pace.note(decoding=decoding, prefilling=total - decoding, ms=ms)
+        for share in shares:
+            if job := self._job_or_none(share.slot):
+                job.cpu_s += cpu_s * len(share.tokens) / total
 
-    def _finish(self, job: Job, reason: Literal["stop", "length"]) -> None:
+    def _finish(self, job: Job) -> None:
         sequence = job.sequence
-        finished = Finished(
-            reason=reason,
-            usage=Usage(len(sequence.prompt), len(sequence.generated), sequence.cached),
-            prefill_s=job.first_token - job.started,
-            decode_s=time.monotonic() - job.first_token,
-            cpu_s=job.cpu_s,
-        )
-        self._leave(job, keep=True)
-        job.request.emit(asdict(finished))
+        if sequence.terms.park and self.filler:
+            known = [*sequence.prompt, *sequence.generated][: sequence.computed]
+            if node := self.filler.keep(sequence, known):
+                self.filler.cache.park(node)
+        bill = asdict(job.bill())
+        self._leave(job)
+        job.request.emit(bill)
         job.request.finish()
 
-    def _fail(self, job: Job, error: RagError, *, keep: bool = False) -> None:
-        self._leave(job, keep=keep)
+    def _fail(self, job: Job, error: RagError) -> None:
+        self._leave(job)
         job.request.fail(error)
 
-    def _leave(self, job: Job, *, keep: bool) -> None:
+    def _leave(self, job: Job) -> None:
         del self._jobs[job.sequence]
-        self._make(self.scheduler.release(job.sequence, keep=keep))
-
-    def _make(self, moves: list[Move]) -> None:
-        for move in moves:
-            self.model.move(move)
+        is_placed = job.sequence in self.scheduler.running
+        self.scheduler.release(job.sequence)
+        job.sampler.close()
+        if is_placed:
+            self.model.trim(job.sequence.slot, 0)
 
     def _job_in(self, slot: int) -> Job:
         job = self._job_or_none(slot)
@@ -252,5 +304,7 @@ class EngineService:
         return job
 
     def _job_or_none(self, slot: int) -> Job | None:
-        sequence = self.scheduler.slots[slot].sequence
-        return self._jobs[sequence] if sequence else None
+        for sequence in self.scheduler.running:
+            if sequence.slot == slot:
+                return self._jobs[sequence]
+        return None

@@ -1,66 +1,44 @@
-"""Who computes what in the next step, and which KV cells it may use. Pure decisions: no compute."""
+"""Who computes what in the next step, and in which slot. Pure decisions: no compute."""
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-from itertools import takewhile
+from dataclasses import dataclass
 
-from rag.engine.sequence import Copy, Move, Sequence, Share, Trim
-from rag.errors import BadRequest, ContextTooLong, Overloaded
+from rag.engine.pacing import Pace
+from rag.engine.queue import WaitingLine
+from rag.engine.sequence import Sequence, Share
+from rag.errors import BadRequest, ContextTooLong
 
-# While somebody reads along, a step stays short; below 64 tokens llama.cpp's matrix kernels lose their speed.
-MIXED_PREFILL_TOKENS = 128
+# Below 64 tokens llama.cpp's matrix kernels lose speed; half of that is the least a prompt gets beside readers.
+LEAST_PIECE = 32
+# The pieces of a replayable prompt never depend on the load, so that its arithmetic does not either.
+REPLAY_PIECE = 128
+# A prompt that was passed over this often comes before shorter ones.
+PATIENCE = 3
+# So much more must be gained by waiting for another's prompt that begins alike.
+WORTH_WAITING = 64
 
 
-@dataclass(eq=False, slots=True)
-class Slot:
-    """A sequence id of the model: busy with a sequence, or idle and keeping the tokens of its last one."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes that never change while an engine lives. `context`: positions of one slot."""
 
-    number: int
-    sequence: Sequence | None = None
-    resident: list[int] = field(default_factory=list)
-    namespace: str | None = None
-    used: int = 0
-
-    @property
-    def tokens(self) -> list[int]:
-        """The tokens whose KV it holds now."""
-        return self.sequence.known[: self.sequence.computed] if self.sequence else self.resident
-
-    @property
-    def cells(self) -> int:
-        return self.sequence.cells if self.sequence else len(self.resident)
+    slots: int
+    context: int
+    micro_batch: int
+    step_target_ms: float
 
 
 class Scheduler:
-    """Continuous batching: decode first, then pieces of prompts in turn; cells are reserved on admission.
+    """Continuous batching: decode first, then as much of a prompt as keeps the step within its target."""
 
-    `cells` are shared by all sequences, `context` bounds one of them, `resident` bounds what idle slots keep.
-    """
-
-    def __init__(
-        self,
-        *,
-        cells: int,
-        context: int,
-        slots: int,
-        batch_tokens: int,
-        max_queue: int,
-        resident: int | None = None,
-    ) -> None:
-        self.cells, self.context = cells, min(context, cells)
-        self.batch_tokens, self.max_queue = batch_tokens, max_queue
-        # Attention on CPU runs over every cell up to the highest used one: idle tokens slow all decoding.
-        self.resident = cells // 4 if resident is None else resident
-        self.slots = [Slot(number) for number in range(slots)]
-        self.waiting: deque[Sequence] = deque()
-        self.running: deque[Sequence] = deque()
-        self._clock = 0
+    def __init__(self, limits: Limits, line: WaitingLine, pace: Pace) -> None:
+        self.limits, self.line, self.pace = limits, line, pace
+        self.running: list[Sequence] = []
 
     @property
     def is_idle(self) -> bool:
-        return not self.waiting and not self.running
+        return not self.line and not self.running
 
     def check(self, prompt_tokens: int, max_tokens: int) -> None:
         """Refuse what can never run. Raises ContextTooLong or BadRequest."""
@@ -68,126 +46,97 @@ class Scheduler:
             raise BadRequest(
                 f"prompt of {prompt_tokens} tokens, max_tokens {max_tokens}: both must be at least 1"
             )
-        if prompt_tokens + max_tokens > self.context:
-            room = self.context - prompt_tokens
+        context = self.limits.context
+        if prompt_tokens + max_tokens > context:
+            room = context - prompt_tokens
             fix = f"shorten it, or lower max_tokens to {room}" if room > 0 else "shorten it"
             raise ContextTooLong(
                 f"the prompt has {prompt_tokens} tokens and may grow by {max_tokens} (max_tokens), "
-                f"but the context holds {self.context}; {fix}"
+                f"but the context holds {context}; {fix}"
             )
 
     def submit(self, sequence: Sequence) -> None:
-        """Queue a sequence. Raises ContextTooLong, BadRequest, or Overloaded when the queue is full."""
+        """Queue a sequence. Raises ContextTooLong, BadRequest or Overloaded."""
         self.check(len(sequence.prompt), sequence.max_tokens)
-        queued = sum(len(waiting.prompt) for waiting in self.waiting)
-        if len(self.waiting) >= self.max_queue or queued > self.max_queue * self.context:
-            raise Overloaded(
-                f"{len(self.waiting)} requests wait already (at most {self.max_queue}); try again soon"
-            )
-        self.waiting.append(sequence)
+        self.line.put(sequence)
 
-    def admit(self) -> list[Move]:
-        """Give slots to waiting sequences while cells last. The caller makes the moves, in order."""
-        moves: list[Move] = []
-        while self.waiting and self._fits(self.waiting[0]):
-            sequence = self.waiting.popleft()
-            moves += self._place(sequence)
+    def admit(self) -> list[Sequence]:
+        """Give free slots to those who wait; the lowest first, since neighbours share a pass over the weights."""
+        admitted: list[Sequence] = []
+        free = sorted(set(range(self.limits.slots)) - {sequence.slot for sequence in self.running})
+        for sequence in self.line:
+            if not free:
+                break
+            if self._somebody_computes_its_beginning(sequence):
+                continue
+            sequence.slot = free.pop(0)
+            self.line.take(sequence)
             self.running.append(sequence)
-        return moves
+            admitted.append(sequence)
+        return admitted
+
+    def gap(self) -> tuple[int, int] | None:
+        """A slot to move into a lower free one: what is computed together must lie side by side."""
+        used = sorted(sequence.slot for sequence in self.running)
+        if self.line or not used or used[-1] - used[0] + 1 == len(used):
+            return None
+        return used[-1], next(slot for slot in range(used[0], used[-1]) if slot not in used)
 
     def plan(self) -> list[Share]:
-        """The next step: at most `batch_tokens`, every decoding sequence before any prompt."""
-        shares: list[Share] = []
-        budget = self.batch_tokens
+        """The next step: every reader's token, and a piece of a prompt."""
         decoding = [sequence for sequence in self.running if sequence.is_decoding]
-        # With as many readers as the batch holds, a prompt still gets one token of every step.
-        for sequence in decoding[: budget - (len(decoding) < len(self.running))]:
-            shares.append(sequence.share(1))
-            self._to_the_back(sequence)
+        shares = [sequence.turn() for sequence in decoding]
+        tokens = sum(len(share.tokens) for share in shares)
+        most = self.limits.micro_batch
         # Decode first: a token for a waiting reader beats a faster prompt for a new one.
-        budget = min(budget - len(shares), MIXED_PREFILL_TOKENS) if shares else budget
-        for sequence in [sequence for sequence in self.running if not sequence.is_decoding]:
-            if budget < 1:
-                break
-            share = sequence.share(budget)
-            shares.append(share)
-            budget -= len(share.tokens)
-            self._to_the_back(sequence)
+        if decoding:
+            target = self.limits.step_target_ms
+            budget = self.pace.piece(tokens, target_ms=target, least=LEAST_PIECE, most=most)
+        else:
+            budget = most
+        return shares + self._pieces(budget, alone=bool(decoding))
+
+    def release(self, sequence: Sequence) -> None:
+        """Take a sequence out, wherever it is."""
+        if sequence in self.running:
+            self.running.remove(sequence)
+        else:
+            self.line.remove(sequence)
+
+    def _pieces(self, budget: int, *, alone: bool) -> list[Share]:
+        """Pieces of prompts, the one with the least left first: short questions pass long documents."""
+        prompts = sorted((sequence for sequence in self.running if sequence.span), key=_urgency)
+        shares: list[Share] = []
+        for sequence in prompts:
+            if budget < 1 or (alone and shares):
+                sequence.skipped += 1
+                continue
+            sequence.skipped = 0
+            limit = REPLAY_PIECE if sequence.terms.replayable else budget
+            shares.append(sequence.piece(limit))
+            budget -= len(shares[-1].tokens)
         return shares
 
-    def advance(self, share: Share) -> Sequence:
-        """Note that a share was computed; returns its sequence."""
-        sequence = self.slots[share.slot].sequence
-        assert sequence is not None
-        sequence.computed += len(share.tokens)
-        return sequence
+    def _somebody_computes_its_beginning(self, newcomer: Sequence) -> bool:
+        """Whether another prompt under way will leave behind more than the newcomer would find now."""
+        namespace = newcomer.terms.namespace
+        if namespace is None or newcomer.terms.replayable:
+            return False
+        for other in self.running:
+            if other.terms.namespace == namespace and other.span and not other.terms.replayable:
+                common = common_prefix(other.prompt, newcomer.prompt)
+                if common >= other.computed + WORTH_WAITING:
+                    return True
+        return False
 
-    def release(self, sequence: Sequence, *, keep: bool = True) -> list[Move]:
-        """Take a sequence out, wherever it is; `keep` its KV for the next one of its namespace."""
-        if sequence in self.waiting:
-            self.waiting.remove(sequence)
-            return []
-        self.running.remove(sequence)
-        slot = self.slots[sequence.slot]
-        slot.resident = slot.tokens if keep and sequence.namespace is not None else []
-        slot.namespace, slot.sequence, slot.used = sequence.namespace, None, self._tick()
-        # The trim also takes away what a failed step may have left behind.
-        return [Trim(slot.number, len(slot.resident)), *self._evict(self.resident)]
 
-    def _fits(self, sequence: Sequence) -> bool:
-        busy = sum(slot.cells for slot in self.slots if slot.sequence)
-        return any(slot.sequence is None for slot in self.slots) and busy + sequence.cells <= self.cells
-
-    def _place(self, sequence: Sequence) -> list[Move]:
-        source, common = self._longest_prefix(sequence)
-        idle = [slot for slot in self.slots if slot.sequence is None]
-        target = min(idle, key=lambda slot: (slot is source, bool(slot.resident), slot.used))
-        # A slot that would lose little by the trim is taken over; a long one stays for others and is shared.
-        if source in idle and 2 * common >= len(source.resident):
-            target = source
-        moves: list[Move] = [Trim(target.number, common if target is source else 0)]
-        if common and target is not source:
-            moves.append(Copy(source.number, target.number, common))
-        target.sequence, target.resident, target.used = sequence, [], self._tick()
-        sequence.slot, sequence.computed, sequence.cached = target.number, common, common
-        busy = sum(slot.cells for slot in self.slots if slot.sequence)
-        return moves + self._evict(self.cells - busy)
-
-    def _longest_prefix(self, sequence: Sequence) -> tuple[Slot, int]:
-        # The last token of a prompt is always computed: its logits are the answer's beginning.
-        best, longest = self.slots[0], 0
-        if sequence.namespace is None:
-            return best, 0
-        for slot in self.slots:
-            if (slot.sequence.namespace if slot.sequence else slot.namespace) != sequence.namespace:
-                continue
-            common = common_prefix(slot.tokens, sequence.prompt[:-1])
-            if common > longest:
-                best, longest = slot, common
-        return best, longest
-
-    def _evict(self, limit: int) -> list[Move]:
-        """Empty idle slots, least recently used first, until they keep at most `limit` cells together."""
-        moves: list[Move] = []
-        keeping = sorted((slot for slot in self.slots if slot.resident), key=lambda slot: slot.used)
-        total = sum(len(slot.resident) for slot in keeping)
-        for slot in keeping:
-            if total <= limit:
-                break
-            total -= len(slot.resident)
-            slot.resident = []
-            moves.append(Trim(slot.number, 0))
-        return moves
-
-    def _to_the_back(self, sequence: Sequence) -> None:
-        self.running.remove(sequence)
-        self.running.append(sequence)
-
-    def _tick(self) -> int:
-        self._clock += 1
-        return self._clock
+def _urgency(sequence: Sequence) -> tuple[bool, bool, int]:
+    return sequence.is_batch_work, sequence.skipped < PATIENCE, sequence.missing
 
 
 def common_prefix(left: list[int], right: list[int]) -> int:
     """How many tokens two lists begin with in common."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
+    for at, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return at
+    return min(len(left), len(right))

@@ -2,57 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
+
+from rag.engine.generator import SHARED_WITH_NOBODY, Priority, Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a prompt; `chunk`: a passage, whose KV may serve other prompts."""
+
+    tokens: list[int]
+    chunk: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Tokens to compute from position `start` on; `output`: the answer begins with their last logits."""
+
+    start: int
+    tokens: list[int]
+    output: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
     """What one sequence computes in one step: `tokens` from position `start` on, in its slot.
 
-    `output`: the logits after the last token are wanted.
+    The logits of the last `outputs` tokens are wanted. `alone`: in a call of its own, so that neither what
+    others do nor how many they are can change a bit of it.
     """
 
     slot: int
     start: int
     tokens: Tokens[int]
-    output: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Trim:
-    """Forget what a slot holds from position `keep` on."""
-
-    slot: int
-    keep: int
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """Let `target` share the first `length` positions of `source`; no KV is copied."""
-
-    source: int
-    target: int
-    length: int
-
-
-Move = Trim | Copy
+    outputs: int = 0
+    alone: bool = False
 
 
 @dataclass(eq=False, slots=True)
 class Sequence:
-    """A prompt on its way to an answer. What is `computed` lies in the KV cells of its slot.
+    """A prompt on its way to an answer. Its KV fills positions 0 to `computed` of its slot.
 
-    Only sequences of one `namespace` may reuse each other's KV; None: nothing is reused and nothing is kept.
+    `fill` hands out one span after the other and does what lies between them (restoring, keeping and trimming
+    KV) when it is resumed; None from it is a pause in which others get their step.
     """
 
-    prompt: list[int]
+    segments: list[Segment]
     max_tokens: int
-    namespace: str | None = None
+    terms: Terms = SHARED_WITH_NOBODY
     slot: int = -1
     computed: int = 0
     cached: int = 0
+    approximate: int = 0
+    skipped: int = 0
     generated: list[int] = field(default_factory=list)
+    draft: list[int] = field(default_factory=list)
+    fill: Iterator[Span | None] = field(default_factory=lambda: iter(()))
+    span: Span | None = None
+    prompt: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prompt = [token for segment in self.segments for token in segment.tokens]
 
     @property
     def cells(self) -> int:
@@ -60,24 +72,31 @@ class Sequence:
         return len(self.prompt) + self.max_tokens
 
     @property
-    def known(self) -> list[int]:
-        """Prompt and answer so far."""
-        return self.prompt + self.generated
-
-    @property
     def is_decoding(self) -> bool:
         return bool(self.generated)
 
     @property
-    def missing(self) -> int:
-        """Tokens known and not yet computed."""
-        return len(self.prompt) + len(self.generated) - self.computed
+    def is_batch_work(self) -> bool:
+        return self.terms.priority is Priority.BATCH
 
-    def share(self, limit: int) -> Share:
-        """Its next step of at most `limit` tokens."""
-        end = self.computed + min(limit, self.missing)
-        # A decoding sequence lacks its newest token only; the whole list is not built for that.
-        tokens = (
-            self.generated[-1:] if self.is_decoding and self.missing == 1 else self.known[self.computed : end]
-        )
-        return Share(self.slot, self.computed, tokens, end - self.computed == self.missing)
+    @property
+    def missing(self) -> int:
+        """Tokens of the present span that are not computed yet."""
+        return self.span.start + len(self.span.tokens) - self.computed if self.span else 0
+
+    def resume(self) -> None:
+        """Do what lies behind the span that was just finished, up to the next one or to a pause."""
+        self.span = next(self.fill, None)
+
+    def piece(self, limit: int) -> Share:
+        """At most `limit` tokens of the present span."""
+        assert self.span is not None
+        begin = self.computed - self.span.start
+        tokens = self.span.tokens[begin : begin + limit]
+        is_last = self.span.output and begin + len(tokens) == len(self.span.tokens)
+        return Share(self.slot, self.computed, tokens, int(is_last), self.terms.replayable)
+
+    def turn(self) -> Share:
+        """Its newest token and the tokens that may follow it."""
+        tokens = [self.generated[-1], *self.draft]
+        return Share(self.slot, self.computed, tokens, len(tokens), self.terms.replayable)

@@ -26,16 +26,16 @@ def main() -> None:
     try:
         model = Model(
             arguments.path,
-            n_ctx=2 * BATCH,
-            batch_tokens=BATCH,
-            max_sequences=1,
+            context=2 * BATCH,
+            slots=1,
+            micro_batch=BATCH,
             threads=cores(),
             use_extra_bufts=arguments.extra_bufts,
         )
         tokens = model.tokens("The quick brown fox jumps over the lazy dog. ", control=False) * BATCH
-        [whole] = model.decode([Share(0, 0, tokens[:BATCH], True)])
+        [[whole]] = model.decode([Share(0, 0, tokens[:BATCH], 1)])
         finite = bool(np.isfinite(whole).all())  # looked at now: the next decode overwrites the view
-        [single] = model.decode([Share(0, BATCH, tokens[:1], True)])
+        [[single]] = model.decode([Share(0, BATCH, tokens[:1], 1)])
         if not (finite and np.isfinite(single).all()):
             raise ModelError("the model computes numbers that are not finite")
         model.close()

@@ -15,11 +15,11 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_arguments_win_over_the_environment_and_that_over_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "rag.toml").write_text('home = "file"\n[engine]\nthreads = 1\nn_ctx = 2048\n')
+    (tmp_path / "rag.toml").write_text('home = "file"\n[engine]\nthreads = 1\ncontext = 2048\n')
     monkeypatch.setenv("RAG_ENGINE_THREADS", "2")
     monkeypatch.setenv("RAG_HOME", "environment")
     settings = load(home=Path("argument"))
-    assert (settings.home, settings.engine.threads, settings.engine.n_ctx) == (Path("argument"), 2, 2048)
+    assert (settings.home, settings.engine.threads, settings.engine.context) == (Path("argument"), 2, 2048)
 
 
 def test_a_name_with_underscores_is_one_setting(monkeypatch: pytest.MonkeyPatch) -> None:

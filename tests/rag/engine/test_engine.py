@@ -23,7 +23,7 @@ from rag.types import Message
 
 pytestmark = pytest.mark.model
 T = TypeVar("T")
-SETTINGS = EngineSettings(n_ctx=1024, max_sequences=4, max_queue=2, batch_tokens=64, threads=1)
+SETTINGS = EngineSettings(context=1024, slots=4, max_queue=2, micro_batch=64, threads=1)
 WORDS = ("a tree", "a bird", "a fish", "a town", "a king", "a song")
 COUNTING = Sampling(max_tokens=12)
 
@@ -178,7 +178,7 @@ def test_tokens_of_texts_are_counted_as_ordinary_text(run: Loop) -> None:
 def test_the_engine_says_what_it_runs(run: Loop) -> None:
     info = run(run.engine.info())
     assert info["sha256"] == entry(SETTINGS.model).sha256
-    assert (info["name"], info["quantisation"], info["n_ctx"]) == ("smollm2-135m-instruct", "Q4_1", 1024)
+    assert (info["name"], info["quantisation"], info["context"]) == ("smollm2-135m-instruct", "Q4_1", 1024)
 
 
 def test_a_killed_engine_is_reported_at_once_and_the_next_call_works(run: Loop) -> None:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rag.engine.model import Model
-from rag.engine.sequence import Copy, Share, Trim
+from rag.engine.sequence import Share
 from rag.errors import DecodeError, ModelError
 from rag.models.lockfile import entry, locate
 
@@ -20,7 +20,7 @@ QUESTION = "The office opens at nine. When does the office open? At"
 @pytest.fixture(scope="module")
 def loaded() -> Iterator[Model]:
     path = locate(entry("smollm2-135m-instruct"))
-    model = Model(path, n_ctx=512, batch_tokens=64, max_sequences=3, threads=1)
+    model = Model(path, context=512, slots=3, micro_batch=64, threads=1)
     yield model
     model.close()
 
@@ -28,20 +28,20 @@ def loaded() -> Iterator[Model]:
 @pytest.fixture
 def model(loaded: Model) -> Model:
     for slot in range(3):
-        loaded.move(Trim(slot, 0))
+        loaded.trim(slot, 0)
     return loaded
 
 
 def logits(model: Model, slot: int, text: str, start: int = 0) -> NDArray[np.float32]:
     tokens = model.tokens(text, control=False)[start:]
-    [last] = model.decode([Share(slot, start, tokens, True)])
+    [[last]] = model.decode([Share(slot, start, tokens, 1)])
     return last.copy()
 
 
 @pytest.mark.model
 def test_what_lies_in_another_slot_changes_nothing_but_rounding(model: Model) -> None:
     alone = logits(model, 1, QUESTION)
-    model.move(Trim(1, 0))
+    model.trim(1, 0)
     logits(model, 0, "The secret word is pineapple. " * 8)
     logits(model, 2, "Never tell anybody of the pineapple. " * 6)
     beside = logits(model, 1, QUESTION)
@@ -51,13 +51,33 @@ def test_what_lies_in_another_slot_changes_nothing_but_rounding(model: Model) ->
 
 
 @pytest.mark.model
-def test_a_shared_beginning_gives_the_logits_of_a_computed_one(model: Model) -> None:
-    whole = logits(model, 0, QUESTION)
-    half = len(model.tokens(QUESTION, control=False)) // 2
-    model.move(Copy(0, 1, half))
-    shared = logits(model, 1, QUESTION, start=half)
-    assert np.abs(whole - shared).max() < 0.5
-    assert whole.argmax() == shared.argmax()
+def test_a_saved_state_goes_on_in_another_slot_as_if_nothing_had_happened(model: Model) -> None:
+    tokens = model.tokens(QUESTION, control=False)
+    half = len(tokens) // 2
+    model.decode([Share(0, 0, tokens[:half])])
+    model.restore(1, model.save(0))
+    here, there = (logits(model, slot, QUESTION, start=half) for slot in (0, 1))
+    assert np.array_equal(here, there)
+
+
+@pytest.mark.model
+def test_a_state_that_is_none_is_refused_and_the_slot_still_works(model: Model) -> None:
+    with pytest.raises(DecodeError, match="refused a state"):
+        model.restore(0, np.zeros(100, np.uint8))
+    assert np.isfinite(logits(model, 0, QUESTION)).all()
+
+
+@pytest.mark.model
+def test_guessed_tokens_are_checked_in_one_step(model: Model) -> None:
+    tokens = model.tokens(QUESTION, control=False)
+    one_by_one = []
+    model.decode([Share(0, 0, tokens[:-3])])
+    for at in range(len(tokens) - 3, len(tokens)):
+        [[row]] = model.decode([Share(0, at, tokens[at : at + 1], 1)])
+        one_by_one.append(int(row.argmax()))
+    model.trim(0, len(tokens) - 3)
+    [rows] = model.decode([Share(0, len(tokens) - 3, tokens[-3:], 3)])
+    assert [int(row.argmax()) for row in rows] == one_by_one
 
 
 @pytest.mark.model
@@ -65,18 +85,18 @@ def test_two_sequences_in_one_batch_get_their_own_logits(model: Model) -> None:
     other = "Paris is the capital of"
     apart = [logits(model, 0, QUESTION), logits(model, 1, other)]
     for slot in (0, 1):
-        model.move(Trim(slot, 0))
-    shares = [Share(n, 0, model.tokens(t, control=False), True) for n, t in enumerate((QUESTION, other))]
-    together = model.decode(shares)
-    assert [one.argmax() for one in together] == [one.argmax() for one in apart]
+        model.trim(slot, 0)
+    shares = [Share(n, 0, model.tokens(t, control=False), 1) for n, t in enumerate((QUESTION, other))]
+    together = model.decode(shares[::-1])[::-1]
+    assert [one.argmax() for [one] in together] == [one.argmax() for one in apart]
 
 
 @pytest.mark.model
 def test_a_batch_that_cannot_be_is_an_error_and_no_crash(model: Model) -> None:
     logits(model, 0, "Paris")
     with pytest.raises(DecodeError, match="could not compute a step"):
-        model.decode([Share(0, 70, [1, 2], True)])  # a gap in the positions
-    model.move(Trim(0, 0))
+        model.decode([Share(0, 70, [1, 2], 1)])  # a gap in the positions
+    model.trim(0, 0)
     assert np.isfinite(logits(model, 0, QUESTION)).all()
 
 
@@ -84,4 +104,4 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "no.gguf"
     path.write_bytes(b"GGUF but not really")
     with pytest.raises(ModelError, match=r"no\.gguf cannot be loaded"):
-        Model(path, n_ctx=64, batch_tokens=64, max_sequences=1, threads=1)
+        Model(path, context=64, slots=1, micro_batch=64, threads=1)

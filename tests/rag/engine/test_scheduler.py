@@ -4,91 +4,120 @@ from __future__ import annotations
 
 import pytest
 
-from rag.engine.scheduler import MIXED_PREFILL_TOKENS, Scheduler
-from rag.engine.sequence import Copy, Sequence, Share, Trim
+from rag.engine.generator import Priority, Terms
+from rag.engine.pacing import Pace
+from rag.engine.queue import WaitingLine
+from rag.engine.scheduler import LEAST_PIECE, REPLAY_PIECE, Limits, Scheduler
+from rag.engine.sequence import Segment, Sequence, Share, Span
 from rag.errors import BadRequest, ContextTooLong, Overloaded
 
 
-def scheduler(**changes: int) -> Scheduler:
-    sizes = {"cells": 1000, "context": 1000, "slots": 4, "batch_tokens": 64, "max_queue": 8, "resident": 500}
-    return Scheduler(**{**sizes, **changes})
+def scheduler(
+    *, slots: int = 4, micro_batch: int = 64, target_ms: float = 100.0, queue: int = 8
+) -> Scheduler:
+    line = WaitingLine(max_requests=queue, max_tokens=10_000)
+    pace = Pace(decode_ms=20.0, token_ms=1.0)
+    return Scheduler(Limits(slots, 1000, micro_batch, target_ms), line, pace)
 
 
-def prompt(length: int, *, first: int = 0, namespace: str | None = None, max_tokens: int = 10) -> Sequence:
-    return Sequence(list(range(first, first + length)), max_tokens, namespace)
+def prompt(length: int, *, first: int = 0, max_tokens: int = 10, **terms: object) -> Sequence:
+    tokens = list(range(first, first + length))
+    return Sequence([Segment(tokens)], max_tokens, Terms(**terms))  # type: ignore[arg-type]
+
+
+def started(scheduler: Scheduler, *sequences: Sequence) -> None:
+    for sequence in sequences:
+        scheduler.submit(sequence)
+    for sequence in scheduler.admit():
+        sequence.fill = iter([Span(0, sequence.prompt, output=True)])
+        sequence.resume()
 
 
 def step(scheduler: Scheduler) -> list[Share]:
     """One step of the engine, with a made-up token for everyone whose logits came out."""
     shares = scheduler.plan()
     for share in shares:
-        sequence = scheduler.advance(share)
-        if share.output:
+        [sequence] = [one for one in scheduler.running if one.slot == share.slot]
+        sequence.computed += len(share.tokens)
+        if share.outputs:
             sequence.generated.append(7)
+            sequence.span = None
     return shares
-
-
-def started(scheduler: Scheduler, *sequences: Sequence) -> None:
-    for sequence in sequences:
-        scheduler.submit(sequence)
-    scheduler.admit()
-
-
-def finished(scheduler: Scheduler, sequence: Sequence) -> Sequence:
-    started(scheduler, sequence)
-    while not sequence.generated:
-        step(scheduler)
-    scheduler.release(sequence)
-    return sequence
 
 
 def test_a_long_prompt_is_cut_into_pieces_of_a_step() -> None:
     engine = scheduler()
     started(engine, prompt(150))
     pieces = [step(engine)[0] for _ in range(3)]
-    assert [(piece.start, len(piece.tokens), piece.output) for piece in pieces] == [
-        (0, 64, False),
-        (64, 64, False),
-        (128, 22, True),
+    assert [(piece.start, len(piece.tokens), piece.outputs) for piece in pieces] == [
+        (0, 64, 0),
+        (64, 64, 0),
+        (128, 22, 1),
     ]
 
 
-def test_decoding_comes_first_and_a_prompt_gets_what_is_left() -> None:
-    engine = scheduler(batch_tokens=512, cells=4000, context=4000)
+def test_decoding_comes_first_and_a_prompt_gets_what_keeps_the_step_within_its_target() -> None:
+    engine = scheduler(micro_batch=512)
     reader, newcomer = prompt(5), prompt(400)
     started(engine, reader)
     step(engine)
     started(engine, newcomer)
     first, second = engine.plan()
-    assert (first.slot, len(first.tokens)) == (reader.slot, 1)
-    assert (second.slot, len(second.tokens)) == (newcomer.slot, MIXED_PREFILL_TOKENS)
+    assert (first.slot, first.tokens) == (reader.slot, [7])
+    assert (second.slot, len(second.tokens)) == (newcomer.slot, 80)  # (100 ms - 20 ms) at 1 ms a token
 
 
-def test_waiting_prompts_take_turns() -> None:
+def test_a_prompt_gets_its_least_piece_however_slow_the_machine_is() -> None:
+    engine = scheduler(target_ms=1.0)
+    reader, newcomer = prompt(5), prompt(400)
+    started(engine, reader)
+    step(engine)
+    started(engine, newcomer)
+    assert len(engine.plan()[1].tokens) == LEAST_PIECE
+
+
+def test_a_short_question_passes_a_long_document_but_not_for_ever() -> None:
     engine = scheduler()
-    left, right = prompt(120), prompt(120, first=500)
-    started(engine, left, right)
-    turns = [step(engine)[0].slot for _ in range(3)]
-    assert turns == [left.slot, right.slot, left.slot]
+    long = prompt(900)
+    started(engine, long)
+    for first in range(5000, 5400, 100):
+        started(engine, prompt(64, first=first, max_tokens=1))
+        [share, *_] = step(engine)
+        if share.slot == long.slot:
+            return
+        engine.release(next(one for one in engine.running if one.slot == share.slot))
+    raise AssertionError("the long prompt was passed over every time")
 
 
-def test_a_step_is_never_larger_than_the_batch_with_more_readers_than_that() -> None:
-    engine = scheduler(batch_tokens=3, slots=8)
-    readers = [prompt(1, first=number) for number in range(8)]
-    started(engine, *readers)
-    for _ in range(20):
-        assert sum(len(share.tokens) for share in step(engine)) <= 3
-    assert all(len(reader.generated) >= 3 for reader in readers)
+def test_batch_work_waits_until_no_person_waits() -> None:
+    engine = scheduler(slots=1)
+    engine.submit(prompt(5, priority=Priority.BATCH))
+    person = prompt(50, first=100)
+    engine.submit(person)
+    assert engine.admit() == [person]
 
 
-def test_cells_are_reserved_before_a_sequence_runs() -> None:
-    engine = scheduler(cells=100, context=100)
-    first, second = prompt(40, max_tokens=20), prompt(40, max_tokens=20)
-    started(engine, first, second)
-    assert (list(engine.running), list(engine.waiting)) == ([first], [second])
-    engine.release(first)
-    engine.admit()
-    assert list(engine.running) == [second]
+def test_the_users_of_a_queue_take_turns() -> None:
+    engine = scheduler(slots=1, queue=20)
+    for number in range(4):
+        engine.submit(prompt(50, first=number, user="many"))
+    for number in range(2):
+        engine.submit(prompt(50, first=number, user="few"))
+    order = []
+    while engine.line:
+        [admitted] = engine.admit()
+        order.append(admitted.terms.user)
+        engine.release(admitted)
+    assert sorted(order[:4]) == ["few", "few", "many", "many"]
+
+
+def test_a_user_cannot_take_the_whole_queue() -> None:
+    engine = scheduler(queue=4)
+    for _ in range(2):
+        engine.submit(prompt(5, user="greedy"))
+    with pytest.raises(Overloaded, match="half of the queue"):
+        engine.submit(prompt(5, user="greedy"))
+    engine.submit(prompt(5, user="other"))
 
 
 def test_what_does_not_fit_is_refused_with_both_numbers() -> None:
@@ -103,73 +132,70 @@ def test_an_empty_prompt_and_no_tokens_are_refused() -> None:
             scheduler().submit(nothing)
 
 
-def test_a_full_queue_says_so() -> None:
-    engine = scheduler(max_queue=2)
+def test_a_full_queue_says_what_is_full() -> None:
+    engine = scheduler(queue=2)
     for _ in range(2):
         engine.submit(prompt(3))
     with pytest.raises(Overloaded, match="2 requests wait already"):
         engine.submit(prompt(3))
+    line = WaitingLine(max_requests=9, max_tokens=100)
+    line.put(prompt(80))
+    with pytest.raises(Overloaded, match="prompts of 80 tokens wait"):
+        line.put(prompt(30))
 
 
-def test_a_finished_prompt_is_reused_but_for_its_last_token() -> None:
+def test_one_prompt_larger_than_the_token_bound_may_still_wait_alone() -> None:
+    line = WaitingLine(max_requests=9, max_tokens=100)
+    line.put(prompt(500))
+    assert len(line) == 1
+
+
+def test_a_prompt_waits_for_another_that_begins_alike_and_nobody_else_does() -> None:
     engine = scheduler()
-    old = finished(engine, prompt(50, namespace="a"))
-    new = prompt(50, namespace="a")
-    engine.submit(new)
-    assert engine.admit() == [Trim(old.slot, 49)]
-    assert (new.slot, new.cached) == (old.slot, 49)
+    first, alike = prompt(400, namespace="a"), prompt(400, namespace="a")
+    started(engine, first)
+    stranger = prompt(400, namespace="b")
+    engine.submit(alike)
+    engine.submit(stranger)
+    assert engine.admit() == [stranger]
+    while first.span:
+        step(engine)
+    assert engine.admit() == [alike]
 
 
-def test_a_longer_conversation_keeps_its_slot_and_is_shared() -> None:
+def test_slots_that_decode_together_are_brought_side_by_side() -> None:
     engine = scheduler()
-    old = finished(engine, prompt(50, namespace="a"))
-    new = Sequence([*range(20), 999], 10, "a")
-    engine.submit(new)
-    moves = engine.admit()
-    assert moves == [Trim(new.slot, 0), Copy(old.slot, new.slot, 20)]
-    assert new.slot != old.slot and new.cached == 20
+    sequences = [prompt(3, first=number) for number in range(3)]
+    started(engine, *sequences)
+    assert engine.gap() is None
+    engine.release(sequences[1])
+    assert engine.gap() == (2, 1)
+    engine.release(sequences[0])
+    assert engine.gap() is None  # one alone has no gap, wherever it is
 
 
-def test_a_running_sequence_shares_what_it_computed() -> None:
-    engine = scheduler()
-    running, new = prompt(50, namespace="a"), prompt(50, namespace="a")
-    started(engine, running)
-    step(engine)
-    engine.submit(new)
-    moves = engine.admit()
-    assert Copy(running.slot, new.slot, 49) in moves
+def test_a_replayable_prompt_is_cut_the_same_way_under_any_load() -> None:
+    def pieces(*others: Sequence) -> list[tuple[int, int, bool]]:
+        engine = scheduler(micro_batch=512)
+        started(engine, *others)
+        step(engine)
+        audited = prompt(300, replayable=True)
+        started(engine, audited)
+        found = []
+        while audited.span:
+            found += [share for share in step(engine) if share.slot == audited.slot]
+        return [(share.start, len(share.tokens), share.alone) for share in found]
 
-
-def test_nothing_is_reused_across_namespaces_or_without_one() -> None:
-    engine = scheduler()
-    finished(engine, prompt(50, namespace="a"))
-    finished(engine, prompt(50))
-    for stranger in (prompt(50, namespace="b"), prompt(50)):
-        started(engine, stranger)
-        assert stranger.cached == 0
-        engine.release(stranger, keep=False)
-
-
-def test_idle_slots_give_way_to_who_needs_the_cells() -> None:
-    engine = scheduler(cells=100, context=100)
-    old = finished(engine, prompt(50, namespace="a"))
-    new = prompt(80, first=500, namespace="a")
-    engine.submit(new)
-    assert Trim(old.slot, 0) in engine.admit()
-    assert new in engine.running
-
-
-def test_idle_slots_keep_no_more_than_they_may() -> None:
-    engine = scheduler(resident=60)
-    first = finished(engine, prompt(50, namespace="a"))
-    finished(engine, prompt(50, first=500, namespace="a"))
-    assert engine.slots[first.slot].resident == []
+    alone = pieces()
+    assert alone == [(0, 128, True), (128, 128, True), (256, 44, True)] and REPLAY_PIECE == 128
+    assert pieces(prompt(5), prompt(400, first=2000)) == alone
 
 
 def test_a_waiting_sequence_can_leave() -> None:
     engine = scheduler(slots=1)
     first, second = prompt(3), prompt(3)
-    started(engine, first, second)
-    assert engine.release(second) == []
+    started(engine, first)
+    engine.submit(second)
+    engine.release(second)
     engine.release(first)
     assert engine.is_idle

@@ -1,0 +1,169 @@
+"""OpenAI's /v1/completions on the wire: what is asked, what streams back, and what its errors mean here."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from rag.engine.generator import Delta, Finished, Logprob, Reuse, Sampling, Terms
+from rag.errors import (
+    BadRequest,
+    ContextTooLong,
+    Overloaded,
+    RagError,
+    SettingsError,
+    WorkerDied,
+    WorkerError,
+    WorkerTimeout,
+    WorkerUnavailable,
+)
+from rag.types import Usage
+
+BYTES_PER_TOKEN = 4  # of English, in most vocabularies
+SHOWN = 300
+
+
+def request_body(prompt: str, sampling: Sampling, terms: Terms, *, llama_server: bool) -> dict[str, Any]:
+    """The request in OpenAI's words. Raises BadRequest for what no other server can promise."""
+    if sampling.verbatim or terms.replayable:
+        wish = "verbatim answers" if sampling.verbatim else "replayable answers"
+        raise BadRequest(f"a remote server cannot promise {wish}; ask without, or use a local model")
+    if (sampling.grammar or sampling.json_schema) and not llama_server:
+        raise BadRequest("this remote server takes no grammar and no JSON Schema; llama-server does")
+    body: dict[str, Any] = {"prompt": prompt, "stream": True, "stream_options": {"include_usage": True}}
+    body |= {name: getattr(sampling, name) for name in ("max_tokens", "temperature", "top_p", "seed")}
+    untold = Sampling()
+    for name in ("top_k", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty", "grammar"):
+        if (value := getattr(sampling, name)) != getattr(untold, name):
+            body[name] = value
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if sampling.logit_bias:
+        body["logit_bias"] = {str(token): bias for token, bias in sampling.logit_bias}
+    if sampling.logprobs is not None:
+        body["logprobs"] = sampling.logprobs
+    if sampling.json_schema:
+        body["json_schema"] = json.loads(sampling.json_schema)
+    if llama_server:
+        # It keeps one cache for all callers: a prompt that is shared with nobody stays out of it.
+        body["cache_prompt"] = terms.namespace is not None and terms.reuse is not Reuse.OFF
+    return body
+
+
+async def events(
+    reply: httpx.Response, prompt: str, began: float, url: str
+) -> AsyncIterator[Delta | Finished]:
+    """What a streamed answer says, then Finished. Raises WorkerDied when it ends before it is finished."""
+    first, texts, reason, usage, timings = 0.0, 0, "", None, {}
+    async for chunk in _chunks(reply, url):
+        usage, timings = chunk.get("usage") or usage, chunk.get("timings") or timings
+        for choice in chunk.get("choices") or ():
+            reason = choice.get("finish_reason") or reason
+            if text := choice.get("text"):
+                first, texts = first or time.monotonic(), texts + 1
+                yield Delta(text, _chances(choice.get("logprobs")))
+    if not reason:
+        raise WorkerDied(f"{url} broke off in the middle of an answer")
+    now = time.monotonic()
+    yield Finished(
+        reason="length" if reason == "length" else "stop",
+        usage=_usage(usage) or Usage(guess(prompt), texts),
+        prefill_s=timings.get("prompt_ms", 1000 * ((first or now) - began)) / 1000,
+        decode_s=timings.get("predicted_ms", 1000 * (now - (first or now))) / 1000,
+        cpu_s=0.0,  # spent elsewhere, and not told
+    )
+
+
+def refusal(reply: httpx.Response, url: str) -> RagError:
+    """The error that a status other than success stands for. The body must have been read."""
+    status, words = reply.status_code, _words(reply)
+    if status in (401, 403):
+        return SettingsError(f"{url} refuses the key ({status}): set engine.api_key")
+    if status == 404:
+        return SettingsError(f"{url} has no such model or no /v1/completions: {words}; see engine.url")
+    if status == 429:
+        return Overloaded(f"{url} is overloaded: {words}; try again")
+    if status < 500:
+        long = "context" in words.lower() and ("exceed" in words.lower() or "maximum" in words.lower())
+        return (ContextTooLong if long else BadRequest)(f"{url} refuses the request ({status}): {words}")
+    return WorkerError(f"{url} failed ({status}): {words}")
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """httpx's errors as ours."""
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        raise WorkerUnavailable(f"{url} cannot be reached ({error}); is engine.url right?") from None
+    except httpx.TimeoutException:
+        raise WorkerTimeout(f"{url} said nothing for too long") from None
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise WorkerDied(f"{url} broke off: {type(error).__name__}: {error}") from None
+
+
+def guess(text: str) -> int:
+    """About how many tokens a text has."""
+    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
+
+
+async def _chunks(reply: httpx.Response, url: str) -> AsyncIterator[dict[str, Any]]:
+    with translated(url):
+        async for line in reply.aiter_lines():
+            name, _, data = line.partition(":")
+            if name not in ("data", "error") or (data := data.strip()) == "[DONE]":
+                continue
+            try:
+                chunk = json.loads(data)
+            except ValueError:
+                raise WorkerError(f"{url} does not stream JSON: {data[:SHOWN]!r}") from None
+            if not isinstance(chunk, dict) or "error" in chunk or name == "error":
+                raise WorkerError(f"{url} failed: {data[:SHOWN]}")
+            yield chunk
+
+
+def _usage(usage: dict[str, Any] | None) -> Usage | None:
+    if not usage:
+        return None
+    details = usage.get("prompt_tokens_details") or {}
+    return Usage(
+        usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0), details.get("cached_tokens") or 0
+    )
+
+
+def _chances(logprobs: dict[str, Any] | None) -> tuple[Logprob, ...]:
+    """Both forms that servers use: OpenAI's old lists, and the newer list of tokens."""
+    if not logprobs:
+        return ()
+    if content := logprobs.get("content"):
+        return tuple(
+            Logprob(
+                one["token"],
+                one.get("id", -1),
+                one["logprob"],
+                tuple(
+                    (top["token"], top.get("id", -1), top["logprob"]) for top in one.get("top_logprobs", ())
+                ),
+            )
+            for one in content
+        )
+    tops = logprobs.get("top_logprobs") or []
+    return tuple(
+        Logprob(token, -1, chance or 0.0, tuple((text, -1, other) for text, other in (top or {}).items()))
+        for token, chance, top in zip(
+            logprobs.get("tokens", ()), logprobs.get("token_logprobs", ()), tops, strict=False
+        )
+    )
+
+
+def _words(reply: httpx.Response) -> str:
+    try:
+        found = reply.json()["error"]
+        return str(found["message"] if isinstance(found, dict) else found)[:SHOWN]
+    except (ValueError, KeyError, TypeError):
+        return reply.text[:SHOWN] or reply.reason_phrase

@@ -1,0 +1,251 @@
+"""The KV that is kept: in memory within a budget, on disk within another, the least valuable going first."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rag.engine.kv.disk import Disk
+from rag.engine.kv.layout import Block, Shape
+from rag.engine.kv.tree import Match, Node, Tree, digest
+
+WRITES_AT_ONCE = 4  # blocks that wait for the disk stay in memory
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the cache did so far."""
+
+    loaded: int = 0
+    saved: int = 0
+    dropped: int = 0
+    damaged: int = 0
+
+
+class KvCache:
+    """Blocks by tokens and namespace. One thread uses it; one more of its own writes files.
+
+    `fingerprint` stands for all that KV depends on: model, build, types, layout, rope parameters.
+    """
+
+    def __init__(
+        self, folder: Path, fingerprint: str, *, memory_bytes: int, disk_bytes: int, min_free_bytes: int = 0
+    ) -> None:
+        self.memory_bytes, self.disk_bytes, self.min_free_bytes = memory_bytes, disk_bytes, min_free_bytes
+        self.tree = Tree(fingerprint)
+        self.shape: Shape | None = None
+        self.counts = Counts()
+        self._disk = Disk(folder, fingerprint)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="kv-writer")
+        self._writes: dict[str, Future[None]] = {}
+        self._namespaces: set[str] = set()
+        self._records = {record.key: record for record in self._disk.records()}
+        self._in_memory = 0
+        self._on_disk = sum(record.bytes for record in self._records.values())
+
+    def match(self, namespace: str, prompt: Sequence[int]) -> Match:
+        """The longest beginning of a prompt whose KV is kept."""
+        self._open(namespace)
+        return self.tree.match(namespace, prompt)
+
+    def root(self, namespace: str) -> Node:
+        self._open(namespace)
+        return self.tree.root(namespace)
+
+    def add(self, parent: Node, tokens: Sequence[int], block: Block) -> Node:
+        """Keep a block behind another one."""
+        known = parent.child(tokens)
+        if known and known.block:
+            return known
+        node = self.tree.add(parent, tokens, block, block.bytes)
+        self._in_memory += block.bytes
+        self._make_room()
+        return node
+
+    def load(self, node: Node) -> Block | None:
+        """The KV of a node; None if it is lost, and then the node is gone too."""
+        if node.block is None:
+            assert self.shape is not None
+            node.block = self._disk.load(node.key, self.shape) if node.on_disk else None
+            if node.block is None:
+                self.counts.damaged += node.on_disk
+                self._drop(node)
+                return None
+            self.counts.loaded += 1
+            self._in_memory += node.bytes
+            block = node.block
+            self.tree.touch(node)
+            self._make_room(spared=node)
+            return block
+        self.tree.touch(node)
+        return node.block
+
+    def save(self, node: Node) -> None:
+        """Write a node to disk, in the background."""
+        if node.on_disk or node.block is None or node.key in self._writes or not self._has_room(node.bytes):
+            return
+        parent = node.parent.key if node.parent else ""
+        tokens = node.tokens.tolist()
+        self._writes[node.key] = self._writer.submit(self._disk.save, node.key, parent, tokens, node.block)
+
+    def park(self, node: Node) -> None:
+        """Write a node and those in front of it, and hold no memory for them as soon as that is done."""
+        while node.parent:
+            self.save(node)
+            if sum(map(len, node.children.values())) < 2:  # what others begin with as well stays
+                node.value = 0.0
+                if node.on_disk:
+                    self._forget_block(node)
+            node = node.parent
+
+    def settle(self, *, wait: bool = False) -> None:
+        """Note which writes are done."""
+        for key, write in list(self._writes.items()):
+            if not wait and not write.done():
+                continue
+            del self._writes[key]
+            failed = write.exception()
+            if node := self.tree.nodes.get(key):
+                node.on_disk = failed is None
+                if node.on_disk:
+                    self._on_disk += node.bytes
+                    self.counts.saved += 1
+                if node.on_disk and node.value == 0.0:
+                    self._forget_block(node)
+            elif failed is None:
+                self._disk.remove(key)
+
+    def save_next(self) -> bool:
+        """In a quiet moment: write the most valuable block that is only in memory. False: there is none."""
+        self.settle()
+        if len(self._writes) >= WRITES_AT_ONCE:
+            return True
+        fresh = [node for node in self.tree.nodes.values() if self._is_unsaved(node)]
+        if not fresh or not self.disk_bytes:
+            return bool(self._writes)
+        node = max(fresh, key=lambda node: node.value)
+        before = len(self._writes)
+        self.save(node)
+        return len(self._writes) > before
+
+    def forget(self, namespace: str) -> None:
+        """Remove all KV of a namespace, from disk too."""
+        root = self.root(namespace)
+        self.settle(wait=True)
+        for children in list(root.children.values()):
+            for node in list(children):
+                self._drop(node)
+
+    def describe(self) -> dict[str, Any]:
+        """Sizes in bytes, and counts."""
+        kept = sum(node.block is not None for node in self.tree.nodes.values())
+        return {
+            "nodes": len(self.tree.nodes),
+            "in_memory": kept,
+            "memory_bytes": self._in_memory,
+            "disk_bytes": self._on_disk,
+            "loaded": self.counts.loaded,
+            "saved": self.counts.saved,
+            "dropped": self.counts.dropped,
+            "damaged": self.counts.damaged,
+        }
+
+    def close(self) -> None:
+        """Write what is only in memory, as far as the disk may hold it."""
+        while self.save_next():
+            self.settle(wait=True)
+        self._writer.shutdown()
+
+    def _open(self, namespace: str) -> None:
+        """Put what an earlier process left on disk behind the root of a namespace, at its first use."""
+        if namespace in self._namespaces:
+            return
+        self._namespaces.add(namespace)
+        root = self.tree.root(namespace)
+        known = {root.key: root}
+        for record in list(self._records.values()):  # those in front come first
+            parent = known.get(record.parent)
+            if parent is None:
+                continue
+            node = self.tree.add(parent, record.tokens, None, record.bytes)
+            node.on_disk = True
+            known[node.key] = node
+            del self._records[record.key]
+
+    def _make_room(self, spared: Node | None = None) -> None:
+        """Keep to both budgets, the least valuable first."""
+        self.settle()
+        held = (
+            sorted(
+                (node for node in self.tree.nodes.values() if node.block is not None),
+                key=lambda node: node.value,
+            )
+            if self._in_memory > self.memory_bytes
+            else []
+        )
+        for node in held:
+            if self._in_memory <= self.memory_bytes:
+                break
+            if node is not spared and node.key not in self._writes:
+                self.tree.passed(node)
+                self._let_go(node)
+
+    def _let_go(self, node: Node) -> None:
+        """Out of memory; what was of use more than once goes to disk first."""
+        if not node.on_disk and node.hits > 1:
+            self.save(node)
+            if node.key in self._writes:
+                node.value = 0.0  # its memory is free once it is written
+                return
+        if node.on_disk:
+            self._forget_block(node)
+        else:
+            self._drop(node)
+
+    def _has_room(self, size: int) -> bool:
+        """Whether the disk may take more; removes the least valuable files for it."""
+        if size > self.disk_bytes or shutil.disk_usage(self._disk.folder).free < size + self.min_free_bytes:
+            return False
+        pending = sum(self.tree.nodes[key].bytes for key in self._writes if key in self.tree.nodes)
+        strangers = list(self._records)  # of namespaces nobody asked for since the start: the oldest news
+        while self._on_disk + pending + size > self.disk_bytes and strangers:
+            record = self._records.pop(strangers.pop())
+            self._disk.remove(record.key)
+            self._on_disk -= record.bytes
+        leaves = sorted(
+            (node for node in self.tree.nodes.values() if node.on_disk and not any(node.children.values())),
+            key=lambda node: node.value,
+        )
+        for leaf in leaves:
+            if self._on_disk + pending + size <= self.disk_bytes:
+                break
+            self._drop(leaf)
+        return self._on_disk + pending + size <= self.disk_bytes
+
+    def _drop(self, node: Node) -> None:
+        for gone in self.tree.remove(node):
+            if gone.block is not None:
+                self._in_memory -= gone.bytes
+                gone.block = None
+            if gone.on_disk:
+                self._disk.remove(gone.key)
+                self._on_disk -= gone.bytes
+                gone.on_disk = False
+            self.counts.dropped += 1
+
+    def _forget_block(self, node: Node) -> None:
+        if node.block is not None:
+            self._in_memory -= node.bytes
+            node.block = None
+
+    def _is_unsaved(self, node: Node) -> bool:
+        return node.block is not None and not node.on_disk and node.key not in self._writes
+
+
+def fingerprint(*facts: object) -> str:
+    """A name for everything that KV depends on: any other value of any fact gives another name."""
+    return digest(*(repr(fact).encode() for fact in facts))[:24]

@@ -1,0 +1,168 @@
+"""The generator that is a server of its own: llama-server, vLLM, anything with OpenAI's /v1/completions.
+
+The prompt goes as one text in the template's form, so the server's tokeniser reads control tokens wherever they
+are spelt. Text that is not the template's is therefore broken up where it spells one (`told`). What the server
+keeps in its caches, and for whom, is its own affair: namespaces end here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from functools import cache
+from typing import Any
+
+import httpx
+
+from rag.engine.completions import events, guess, refusal, request_body, translated
+from rag.engine.generator import SHARED_WITH_NOBODY, Delta, Finished, Sampling, Terms
+from rag.engine.prompt import ZERO_WIDTH_SPACE, Piece
+from rag.errors import BadRequest, WorkerUnavailable
+from rag.models.templates import families
+
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+ATTEMPTS, PAUSE_S = 3, 0.5
+COUNTS_AT_ONCE = 4
+BUSY = (502, 503, 504)
+
+
+class RemoteGenerator:
+    """Continues prompts on another server. `start` is the template's first text, which servers add themselves.
+
+    Counts are exact where the server has /tokenize, else a guess that `info()` calls approximate.
+    """
+
+    def __init__(self, url: str, *, model: str = "", api_key: str = "", start: str = "") -> None:
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self.model, self.start = model, start
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=TIMEOUT)
+        self._about: dict[str, Any] = {}
+        self._counts_exactly = True
+        self._active = 0
+
+    async def stream(
+        self, prompt: Sequence[Piece], sampling: Sampling, terms: Terms = SHARED_WITH_NOBODY
+    ) -> AsyncIterator[Delta | Finished]:
+        """The answer as it comes, then one Finished. Closing it closes the connection, which ends the work."""
+        info = await self.info()
+        body = request_body(told(prompt, self.start), sampling, terms, llama_server=info["llama_server"])
+        body["model"] = info["name"]
+        self._active += 1
+        try:
+            began = time.monotonic()
+            async with self._answer(body) as reply:
+                async with aclosing(events(reply, body["prompt"], began, self.url)) as answer:
+                    async for event in answer:
+                        yield event
+        finally:
+            self._active -= 1
+
+    async def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, read as ordinary text; approximate where the server does not count."""
+        gate = asyncio.Semaphore(COUNTS_AT_ONCE)
+
+        async def one(text: str) -> int:
+            async with gate:
+                return await self._count(text)
+
+        return list(await asyncio.gather(*map(one, texts)))
+
+    async def info(self) -> dict[str, Any]:
+        """What the server says of itself, asked once; digest and licence of its model are not known."""
+        if not self._about:
+            models = (await self._get("/v1/models")).get("data") or [{}]
+            # Only llama-server has it; others answer 404.
+            props = await self._get("/props", optional=True)
+            settings = props.get("default_generation_settings") or {}
+            self._about = {
+                "name": self.model or str(models[0].get("id", "")),
+                "sha256": "",
+                "quantisation": "",
+                "licence": "",
+                "remote": self.url,
+                "build": str(props.get("build_info", "")),
+                "context": settings.get("n_ctx") or models[0].get("max_model_len") or 0,
+                "llama_server": bool(props),
+            }
+        counts = "exact" if self._counts_exactly else "approximate"
+        return {**self._about, "counts": counts, "active": self._active, "waiting": 0}
+
+    async def close(self) -> None:
+        """Close the connections; the server goes on."""
+        await self._client.aclose()
+
+    async def _count(self, text: str) -> int:
+        if self._counts_exactly:
+            # llama-server reads content and parse_special, vLLM prompt and add_special_tokens.
+            asked = {"content": text, "prompt": text, "add_special": False, "parse_special": False}
+            with translated(self.url):
+                reply = await self._client.post("/tokenize", json={**asked, "add_special_tokens": False})
+            tokens = reply.json().get("tokens") if reply.is_success else None
+            if isinstance(tokens, list):
+                return len(tokens)
+            self._counts_exactly = False
+        return guess(text)
+
+    async def _get(self, path: str, *, optional: bool = False) -> dict[str, Any]:
+        with translated(self.url):
+            reply = await self._client.get(path)
+        if reply.is_success:
+            found: dict[str, Any] = reply.json()
+            return found
+        if optional:
+            return {}
+        raise refusal(reply, self.url)
+
+    @asynccontextmanager
+    async def _answer(self, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
+        """The open answer of a server that took the request. Tried again only until the first byte."""
+        for attempt in itertools.count(1):
+            try:
+                with translated(self.url):
+                    request = self._client.build_request("POST", "/v1/completions", json=body)
+                    reply = await self._client.send(request, stream=True)
+            except WorkerUnavailable:
+                if attempt == ATTEMPTS:
+                    raise
+            else:
+                try:
+                    if reply.is_success:
+                        yield reply
+                        return
+                    await reply.aread()
+                    if reply.status_code not in BUSY or attempt == ATTEMPTS:
+                        raise refusal(reply, self.url)
+                finally:
+                    await reply.aclose()
+            await asyncio.sleep(PAUSE_S * attempt)
+
+
+def told(prompt: Sequence[Piece], start: str = "") -> str:
+    """The prompt as one text in which only the template's own pieces spell control tokens."""
+    runs = [
+        (control, "".join(piece.text for piece in run))
+        for control, run in itertools.groupby(prompt, key=lambda piece: piece.control)
+    ]
+    if runs and runs[0][0]:
+        runs[0] = (True, runs[0][1].removeprefix(start))
+    text = "".join(run if control else _broken(run) for control, run in runs)
+    if len(_spelt().findall(text)) != sum(len(_spelt().findall(run)) for control, run in runs if control):
+        raise BadRequest("a text spells a control token together with the template around it; rephrase it")
+    return text
+
+
+@cache
+def _spelt() -> re.Pattern[str]:
+    # The server's vocabulary is not known: every family's markers, and whatever looks like one.
+    markers = {marker for family in families().values() for marker in family.template.markers}
+    known = "|".join(re.escape(marker) for marker in sorted(markers, key=len, reverse=True))
+    return re.compile(rf"{known}|<[|｜][^<>|｜\s]{{1,64}}[|｜]>|</?think>|<unused\d+>")
+
+
+def _broken(text: str) -> str:
+    return _spelt().sub(lambda found: found[0][0] + ZERO_WIDTH_SPACE + found[0][1:], text)

@@ -1,0 +1,233 @@
+"""Which threads, attention and step size are fastest for this model here: measured once, in a child."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rag.engine.cores import cores
+from rag.errors import ModelError
+from rag.models.check import fingerprint
+from rag.models.lockfile import Entry
+from rag.workers import ENVIRONMENT, how_it_ended
+
+MICRO_BATCH = 512
+MARGIN = 0.08  # what a shared machine's noise may pretend; below it the default stays
+FORMAT = "1"  # raised when what is measured changes its meaning
+BUSY = 0.05  # part of the time that others may take before a measurement is not believed
+PATIENCE = 3.0  # budgets that a child may take before it is given up
+
+Name = TypeVar("Name")
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What the settings say themselves, and so is not tried otherwise. None: free."""
+
+    threads: int | None = None
+    micro_batch: int | None = None
+    flash_attention: bool | None = None
+
+
+FREE = Pinned()
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How to run a model here, and how fast it was.
+
+    `threads` decode, `batch_threads` read prompts, in micro-batches of `micro_batch` tokens. Speeds are
+    tokens per second: reading at the beginning of a prompt, and one sequence that decodes behind `depth`
+    tokens. Behind that depth too: `decode_ms`, one step of so many sequences; `prefill_ms_per_token`, what a
+    prompt's token adds to a step; `crossover`, how many of those cost what a decode step costs (S_PP / S_TG).
+    `bandwidth_gbs` and `gflops` are the machine's own, of the same minute.
+    `seconds`: what measuring took, of which the part `waited` was lost to other processes. `note` says why
+    it is so; where `prefill_tps` is 0, why nothing was measured.
+    """
+
+    threads: int
+    batch_threads: int
+    micro_batch: int = MICRO_BATCH
+    flash_attention: bool = False
+    prefill_tps: float = 0.0
+    decode_tps: float = 0.0
+    depth: int = 0
+    decode_ms: dict[int, float] = field(default_factory=dict)
+    prefill_ms_per_token: float = 0.0
+    crossover: float = 1.0
+    bandwidth_gbs: float = 0.0
+    gflops: float = 0.0
+    seconds: float = 0.0
+    waited: float = 0.0
+    note: str = ""
+
+    @classmethod
+    def default(cls, pinned: Pinned = FREE, note: str = "") -> Tuning:
+        """What runs without a measurement: all cores, flash attention off."""
+        threads = pinned.threads or cores()
+        return cls(
+            threads=threads,
+            batch_threads=threads,
+            micro_batch=pinned.micro_batch or MICRO_BATCH,
+            flash_attention=bool(pinned.flash_attention),
+            note=note,
+        )
+
+    @property
+    def is_measured(self) -> bool:
+        return self.prefill_tps > 0
+
+    def step_ms(self, decoding: int, prompt_tokens: int = 0) -> float:
+        """What a step of so many decoding sequences and prompt tokens takes; 0 if nothing was measured.
+
+        Between measured batches it is interpolated, beyond the largest each token costs as one of a prompt.
+        """
+        if not self.is_measured:
+            return 0.0
+        sizes = sorted(self.decode_ms)
+        inside = min(max(decoding, sizes[0]), sizes[-1])
+        below = max(size for size in sizes if size <= inside)
+        above = min(size for size in sizes if size >= inside)
+        part = (inside - below) / (above - below) if above > below else 0.0
+        base = self.decode_ms[below] + part * (self.decode_ms[above] - self.decode_ms[below])
+        extra = max(0, decoding - sizes[-1]) + prompt_tokens - (0 if decoding else 1)
+        return base + max(0, extra) * self.prefill_ms_per_token
+
+
+Measure = Callable[[list[str], float], str]
+
+
+def tune(
+    entry: Entry,
+    path: Path,
+    home: Path,
+    *,
+    pinned: Pinned = FREE,
+    gpu_layers: int = 0,
+    use_extra_bufts: bool = True,
+    budget_s: float | None = None,
+    measure: Measure | None = None,
+) -> Tuning:
+    """How to run the model here; measured at the first call, in about `budget_s`, with the model loaded once
+    more, and remembered in `tuning.json` of the home.
+
+    Never raises for what a child did: the default is returned with a note, and the next start tries again.
+    """
+    file = home / "tuning.json"
+    facts = [fingerprint(entry), FORMAT, cores(), pinned, gpu_layers, use_extra_bufts]
+    key = hashlib.sha256("\n".join(map(str, facts)).encode()).hexdigest()
+    known = _read(file)
+    if tuning := _parse(known.get(key)):
+        return tuning
+    budget_s = budget_s or budget(path.stat().st_size)
+    options = {
+        "threads": sorted({pinned.threads} if pinned.threads else thread_counts(), reverse=True),
+        "flash": [False, True] if pinned.flash_attention is None else [pinned.flash_attention],
+        "micro_batches": [pinned.micro_batch] if pinned.micro_batch else [512, 256, 128],
+        "gpu_layers": gpu_layers,
+        "use_extra_bufts": use_extra_bufts,
+        "budget_s": budget_s,
+    }
+    command = [sys.executable, "-m", "rag.engine.tuning_trial", str(path), json.dumps(options)]
+    try:
+        tuning = _parse(json.loads((measure or run)(command, PATIENCE * budget_s + 10)))
+    except (ModelError, ValueError) as error:
+        return Tuning.default(pinned, f"not tuned: {error}")
+    if tuning is None:
+        return Tuning.default(pinned, "not tuned: the measuring child gave no result")
+    if tuning.waited > BUSY:
+        return _on_a_busy_machine(tuning, pinned)
+    # Keys of other builds and CPUs stay: a home may be shared by machines.
+    _write(file, {**known, key: asdict(tuning)})
+    return tuning
+
+
+def _on_a_busy_machine(tuning: Tuning, pinned: Pinned) -> Tuning:
+    # Who shares the cores finds fewer threads faster, and would be wrong an hour later. Not remembered.
+    calm = Tuning.default(pinned)
+    return replace(
+        tuning,
+        threads=calm.threads,
+        batch_threads=calm.batch_threads,
+        micro_batch=calm.micro_batch,
+        flash_attention=calm.flash_attention,
+        note=f"the machine was busy ({tuning.waited:.0%} of the time went to others): the defaults stay, and "
+        f"the next start measures again; {tuning.note}",
+    )
+
+
+def budget(size: int) -> float:
+    """Seconds worth spending on a model of so many bytes: 5 on the bundled one, 19 from 0.7 GB on."""
+    return min(19.0, 2.5 + size / 0.04e9)
+
+
+def thread_counts() -> list[int]:
+    """All logical cores, the physical ones, and half of all; the default first."""
+    everything = cores()
+    return list(dict.fromkeys([everything, min(everything, physical_cores()), max(1, everything // 2)]))
+
+
+def physical_cores(cpus: Path = Path("/sys/devices/system/cpu")) -> int:
+    """Cores that this process may use, hyper-threads of one counted once; all where the system is silent."""
+    siblings = {
+        file.read_text()
+        for cpu in os.sched_getaffinity(0)
+        if (file := cpus / f"cpu{cpu}" / "topology" / "thread_siblings_list").exists()
+    }
+    return len(siblings) or cores()
+
+
+def pick(cost: Mapping[Name, float], default: Name) -> Name:
+    """The cheapest, if it beats the default by more than MARGIN; else the default."""
+    best = min(cost, key=lambda name: cost[name])
+    return best if cost[best] < cost[default] * (1 - MARGIN) else default
+
+
+def run(command: list[str], timeout_s: float) -> str:
+    """What the child writes. Raises ModelError with its last words."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=ENVIRONMENT | os.environ,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired:
+        raise ModelError(f"measuring took longer than {timeout_s:g} s") from None
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        words = lines[-1] if lines and done.returncode > 0 else how_it_ended(done.returncode)
+        raise ModelError(f"the measuring child failed: {words}")
+    return done.stdout.decode()
+
+
+def _parse(values: Any) -> Tuning | None:
+    with contextlib.suppress(TypeError, ValueError, AttributeError):
+        tuning = Tuning(**values)
+        return replace(tuning, decode_ms={int(size): float(ms) for size, ms in tuning.decode_ms.items()})
+    return None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    # A damaged or unreadable memory only costs a second measurement.
+    with contextlib.suppress(OSError, ValueError):
+        known = json.loads(file.read_text("utf-8"))
+        return known if isinstance(known, dict) else {}
+    return {}
+
+
+def _write(file: Path, known: dict[str, Any]) -> None:
+    fresh = file.with_suffix(f".{os.getpid()}.tmp")
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps(known, indent=1), "utf-8")
+        fresh.replace(file)

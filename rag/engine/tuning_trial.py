@@ -1,0 +1,176 @@
+"""The throw-away child of tuning.py: measures one model under llama.cpp and prints a Tuning as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from rag.engine import roofline
+from rag.engine.rig import CROWD, Rig, free, load
+from rag.engine.tuning import Tuning, pick
+from rag.errors import ModelError
+from rag.silence import silence
+
+CROWDS = (1, 2, 4, CROWD)
+PIECES = (512, 256, 128, 64, 32)
+ROUNDS = 5
+PROMPT, ANSWER = 1000, 96  # the request that attention is chosen for: tokens read, tokens said
+
+Name = TypeVar("Name")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What tuning.py asks for; of `threads` and `micro_batches` the first is the default."""
+
+    threads: list[int]
+    flash: list[bool]
+    micro_batches: list[int]
+    gpu_layers: int
+    use_extra_bufts: bool
+    budget_s: float
+
+
+class Trial:
+    """The measurements under one budget, in the order of what they decide."""
+
+    def __init__(self, path: str, options: Options, *, began: float) -> None:
+        self.began = began
+        self.options = options
+        self.reasons: list[str] = []
+        self.model = load(path, gpu_layers=options.gpu_layers, use_extra_bufts=options.use_extra_bufts)
+        largest = max(*PIECES, *options.micro_batches)
+        self.rigs = {
+            flash: Rig(self.model, flash=flash, threads=options.threads[0], largest=largest)
+            for flash in options.flash
+        }
+
+    def measure(self) -> Tuning:
+        """Attention first, then threads behind it, then batches, then the size of a micro-batch."""
+        options = self.options
+        piece = self._piece()
+        flash, flat = self._flash(piece)
+        rig = self.rigs[flash]
+        readers = self._fastest({n: partial(rig.read, piece, threads=n) for n in options.threads}, 0.1)
+        talkers = self._fastest({n: partial(rig.decode, threads=n) for n in options.threads}, 0.05)
+        batch_threads, threads = pick(readers, options.threads[0]), pick(talkers, options.threads[0])
+        crowds = self._fastest({size: partial(rig.decode, size, threads=threads) for size in CROWDS}, 0.15)
+        self.reasons += [f"{n} threads decode in {1000 * talkers[n]:.1f} ms" for n in options.threads]
+        depth = rig.depth
+        rig.empty()
+        micro_batch, per_token = self._micro_batch(rig, batch_threads)
+        per_token = per_token or flat / piece
+        slope = max(1e-6, (readers[batch_threads] - crowds[1]) / (piece - 1))
+        return Tuning(
+            threads=threads,
+            batch_threads=batch_threads,
+            micro_batch=micro_batch,
+            flash_attention=flash,
+            prefill_tps=round(1 / per_token, 1),
+            decode_tps=round(1 / crowds[1], 2),
+            depth=depth,
+            decode_ms={size: round(1000 * seconds, 3) for size, seconds in crowds.items()},
+            prefill_ms_per_token=round(1000 * slope, 4),
+            crossover=round(max(1.0, crowds[1] / slope), 2),
+            note="; ".join(self.reasons),
+        )
+
+    def close(self) -> None:
+        for rig in self.rigs.values():
+            rig.close()
+        free(self.model)
+
+    def _piece(self) -> int:
+        """The longest stretch of a prompt that can be read about a dozen times within the budget."""
+        rig = next(iter(self.rigs.values()))
+        smallest = PIECES[-1]
+        rig.read(smallest)  # the weights come from disk in this one
+        per_token = rig.read(smallest) / smallest
+        room = 0.5 * (self.options.budget_s - self._spent()) / 12
+        return next((size for size in PIECES if size * per_token < room), smallest)
+
+    def _flash(self, piece: int) -> tuple[bool, float]:
+        """Which attention serves a typical request sooner; and its seconds for a piece without depth."""
+        rigs = self.rigs
+        flat = self._fastest({flash: partial(rig.read, piece) for flash, rig in rigs.items()}, 0.1)
+        for rig in rigs.values():
+            rig.deepen()
+        deep = self._fastest({flash: partial(rig.read, piece) for flash, rig in rigs.items()}, 0.1)
+        says = self._fastest({flash: rig.decode for flash, rig in rigs.items()}, 0.05)
+        cost = {
+            flash: PROMPT * (flat[flash] + deep[flash]) / 2 / piece + ANSWER * says[flash] for flash in rigs
+        }
+        flash = pick(cost, self.options.flash[0])
+        if len(cost) > 1:
+            ratio = cost[True] / cost[False]
+            self.reasons.append(f"a request takes {ratio:.2f} times as long with flash attention as without")
+        return flash, flat[flash]
+
+    def _micro_batch(self, rig: Rig, threads: int) -> tuple[int, float | None]:
+        """The best size and its seconds per token, by what is left of the budget; None: nothing was left."""
+        sizes = self.options.micro_batches
+        room = self.options.budget_s - self._spent()
+        per_token = rig.read(PIECES[-2], threads=threads) / PIECES[-2]
+        while len(sizes) > 1 and sum(sizes) * per_token > room:
+            sizes = sizes[:1] + sizes[2:]
+        if sum(sizes) * per_token > room:
+            self.reasons.append("no time was left to try micro-batches")
+            return self.options.micro_batches[0], None
+        runs = {size: partial(rig.read, size, threads=threads) for size in sizes}
+        times = self._fastest(runs, room / self.options.budget_s)
+        cost = {size: seconds / size for size, seconds in times.items()}
+        best = pick(cost, sizes[0])
+        self.reasons.append(
+            "micro-batches " + ", ".join(f"{size}: {1 / cost[size]:.0f} tokens/s" for size in sizes)
+        )
+        return best, cost[best]
+
+    def _fastest(self, runs: Mapping[Name, Callable[[], float]], share: float) -> dict[Name, float]:
+        """The least seconds of each in interleaved rounds: at least one, more while its share lasts."""
+        best: dict[Name, float] = {}
+        began = time.perf_counter()
+        for number in range(ROUNDS):
+            spent = time.perf_counter() - began
+            if number and spent * (number + 1) / number > share * self.options.budget_s:
+                break
+            for name, run in runs.items():
+                best[name] = min(best.get(name, float("inf")), run())
+        return best
+
+    def _spent(self) -> float:
+        return time.perf_counter() - self.began
+
+
+def waiting_s(schedstat: Path = Path("/proc/thread-self/schedstat")) -> float:
+    """Seconds that this thread was ready and others had its core; 0 where the system does not count them."""
+    try:
+        return int(schedstat.read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def main() -> None:
+    """Measure the model of the first argument as the second, JSON, says."""
+    silence()
+    began = time.perf_counter()
+    options = Options(**json.loads(sys.argv[2]))
+    try:
+        limits = roofline.measure(max(options.threads))
+        trial = Trial(sys.argv[1], options, began=began)
+        tuning = trial.measure()
+        trial.close()
+        waited = waiting_s() / (time.perf_counter() - began)
+    except ModelError as error:
+        sys.exit(str(error))
+    seconds = round(time.perf_counter() - began, 2)
+    print(json.dumps(asdict(tuning) | asdict(limits) | {"seconds": seconds, "waited": round(waited, 3)}))
+
+
+if __name__ == "__main__":
+    main()
