@@ -93,6 +93,10 @@ class EngineSettings(Section):
     threads: int = Field(0, ge=0, description="0: all cores")
     micro_batch: int = Field(512, ge=32, description="tokens of one step; long prompts are cut so")
     step_target_ms: float = Field(500.0, gt=0, description="longest step while somebody reads along")
+    reuse: Literal["auto", "exact", "off"] = Field(
+        "auto", description="auto: KV of passages at other positions too, where `rag eval chunk-cache` passed"
+    )
+    unproven_reuse: bool = Field(False, description="do so without that proof, for measuring")
     lookup: bool = Field(True, description="guess quotes from the passages and check them in one step")
     kv_memory_bytes: int = Field(512_000_000, ge=0, description="KV kept in memory for later prompts")
     kv_disk_bytes: int = Field(4_000_000_000, ge=0, description="KV kept on disk; it outlives a restart")

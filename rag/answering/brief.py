@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rag.answering.sentences import sentences
 from rag.engine.generator import Generator
+from rag.engine.prompt import Piece
 from rag.types import Message, Passage
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
@@ -29,9 +30,7 @@ def filled(name: str, **values: str) -> str:
 
 async def pack(passages: Sequence[Passage], generator: Generator, *, budget_tokens: int) -> list[str]:
     """The text of the best passages that fit: whole, but for a first one that is too long alone."""
-    texts = [
-        numbered(number, passage, passage.chunk.text) for number, passage in enumerate(passages, start=1)
-    ]
+    texts = [headed(passage, passage.chunk.text) for passage in passages]
     packed: list[str] = []
     for passage, text, tokens in zip(passages, texts, await generator.count(texts), strict=True):
         if tokens <= budget_tokens:
@@ -45,21 +44,35 @@ async def pack(passages: Sequence[Passage], generator: Generator, *, budget_toke
 async def shortened(passage: Passage, generator: Generator, budget_tokens: int) -> str:
     """As many of a passage's first sentences as fit."""
     text = passage.chunk.text
-    cuts = [numbered(1, passage, text[: sentence.end]) for sentence in sentences(text)]
+    cuts = [headed(passage, text[: sentence.end]) for sentence in sentences(text)]
     counts = await generator.count(cuts)
     fitting = [cut for cut, tokens in zip(cuts, counts, strict=True) if tokens <= budget_tokens]
     return fitting[-1] if fitting else cuts[0][: budget_tokens * 2]
 
 
-def numbered(number: int, passage: Passage, text: str) -> str:
+def headed(passage: Passage, text: str) -> str:
+    """A passage as the model reads it: the same text wherever it stands, so that its KV can be used again."""
     heading = " > ".join(dict.fromkeys((passage.title, *passage.chunk.heading_path)))
-    return filled("passage", number=str(number), heading=heading, text=text)
+    return filled("passage", heading=heading, text=text) + "\n\n"
 
 
 def messages(question: str, packed: Sequence[str]) -> list[Message]:
     """The conversation to render. The system text never changes, so its KV is computed once."""
-    told = filled("question", passages="\n\n".join(packed), question=question)
+    told = filled("question", passages="".join(packed), question=question)
     return [Message("system", wording("system")), Message("user", told)]
+
+
+def marked(pieces: Sequence[Piece], packed: Sequence[str]) -> list[Piece]:
+    """The pieces of a prompt with every passage in a piece of its own."""
+    found, rest = [], list(packed)
+    for piece in pieces:
+        text = piece.text
+        while not piece.control and rest and (at := text.find(rest[0])) >= 0:
+            found += [Piece(text[:at], False)] if at else []
+            found.append(Piece(rest[0], False, chunk=True))
+            text = text[at + len(rest.pop(0)) :]
+        found += [Piece(text, piece.control)] if text else []
+    return found
 
 
 def refusal(passages: Sequence[Passage]) -> str:

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from rag.answering.account import Account
-from rag.answering.brief import messages, pack
+from rag.answering.brief import marked, messages, pack
 from rag.answering.sentences import sentences
-from rag.engine.generator import Finished, Generator, Sampling, Terms
+from rag.engine.generator import Finished, Generator, Reuse, Sampling, Terms
 from rag.engine.prompt import Piece, render
 from rag.models.lockfile import entry
 from rag.settings import AnsweringSettings
@@ -24,8 +24,11 @@ PREAMBLE = re.compile(
 class Drafter:
     """Asks the generator with a question and passages."""
 
-    def __init__(self, generator: Generator, settings: AnsweringSettings) -> None:
-        self.generator, self.settings = generator, settings
+    def __init__(
+        self, generator: Generator, settings: AnsweringSettings, reuse: Reuse = Reuse.APPROXIMATE
+    ) -> None:
+        # Approximate where the model's gate was passed: the engine falls back to exact where it was not.
+        self.generator, self.settings, self.reuse = generator, settings, reuse
 
     async def draft(
         self, question: str, principal: Principal, passages: Sequence[Passage], account: Account
@@ -36,7 +39,7 @@ class Drafter:
         # Cached KV is shared only among those who may read the same documents.
         namespace = "\n".join((principal.tenant, *sorted(principal.groups)))
         text, given = "", 0
-        events = self.generator.stream(prompt, sampling, Terms(namespace=namespace))
+        events = self.generator.stream(prompt, sampling, Terms(namespace=namespace, reuse=self.reuse))
         async with aclosing(events):  # type: ignore[type-var]
             async for event in events:
                 ended = False
@@ -54,4 +57,4 @@ class Drafter:
         account.model = str((await self.generator.info())["name"])
         template = entry(account.model).template
         assert template is not None, "a generator in models.lock has a chat template"
-        return render(messages(question, packed), template)
+        return marked(render(messages(question, packed), template), packed)

@@ -16,15 +16,16 @@ def chances(logits: NDArray[np.float32], token: int, top: int, text_of: Callable
     highest = exact.max()
     normaliser = highest + np.log(np.exp(exact - highest).sum())
     alternatives = tuple(
-        (text_of(other), other, float(exact[other] - normaliser)) for other in likeliest(logits, top)
+        (text_of(other), other, float(exact[other] - normaliser)) for other in likeliest(logits, top).tolist()
     )
     return Logprob(text_of(token), token, float(exact[token] - normaliser), alternatives)
 
 
-def likeliest(logits: NDArray[np.float32], count: int) -> list[int]:
+def likeliest(logits: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """The `count` tokens with the highest logits, highest first."""
     count = min(count, len(logits))
     if count < 1:
-        return []
+        return np.empty(0, np.int64)
     best = np.argpartition(logits, len(logits) - count)[len(logits) - count :]
-    return [int(token) for token in best[np.argsort(-logits[best], kind="stable")]]
+    order: NDArray[np.int64] = best[np.argsort(-logits[best])]
+    return order

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,9 +57,11 @@ def request_body(prompt: str, sampling: Sampling, terms: Terms, *, llama_server:
 
 async def events(
     reply: httpx.Response, prompt: str, began: float, url: str
-) -> AsyncIterator[Delta | Finished]:
+) -> AsyncGenerator[Delta | Finished, None]:
     """What a streamed answer says, then Finished. Raises WorkerDied when it ends before it is finished."""
-    first, texts, reason, usage, timings = 0.0, 0, "", None, {}
+    first, texts, reason = 0.0, 0, ""
+    usage: dict[str, Any] | None = None
+    timings: dict[str, Any] = {}
     async for chunk in _chunks(reply, url):
         usage, timings = chunk.get("usage") or usage, chunk.get("timings") or timings
         for choice in chunk.get("choices") or ():

@@ -11,7 +11,9 @@ from typing import Any
 
 from rag.child import Inbox, Request, answer
 from rag.engine.cores import cores
-from rag.engine.job import Job, Logits, job
+from rag.engine.generator import Reuse
+from rag.engine.job import Job, Logits, prepared
+from rag.engine.kv import gate
 from rag.engine.kv.cache import KvCache, fingerprint
 from rag.engine.kv.fill import Filler, plain
 from rag.engine.kv.probe import probe
@@ -62,6 +64,7 @@ class EngineService:
         self._jobs: dict[Sequence, Job] = {}
         self.facts = probe(self.model)
         self.filler = self._filler(Path(home), settings)
+        self.most_reuse = self._most_reuse(Path(home), settings)
 
     def run(self, inbox: Inbox) -> None:
         """The loop of the main thread."""
@@ -97,9 +100,19 @@ class EngineService:
             "step_ms": round(self.pace.step_ms(1), 1),
             "prefill_token_ms": round(self.pace.prefill_ms, 2),
             "kv": self.filler.cache.describe() if self.filler else None,
-            "reuse": self.facts.note,
+            "reuse": self.most_reuse,
+            "reuse_note": self.facts.note,
             **self.model.describe(),
         }
+
+    def _most_reuse(self, home: Path, settings: EngineSettings) -> Reuse:
+        """What the settings, the model and its gate allow."""
+        if self.filler is None or settings.reuse == "off":
+            return Reuse.OFF
+        if settings.reuse == "exact" or self.facts.rope is None:
+            return Reuse.EXACT
+        proven = settings.unproven_reuse or gate.passed(home, self.filler.cache.fingerprint)
+        return Reuse.APPROXIMATE if proven else Reuse.EXACT
 
     def _filler(self, home: Path, settings: EngineSettings) -> Filler | None:
         if self.facts.shape is None:
@@ -123,6 +136,7 @@ class EngineService:
         while request := inbox.get(wait):
             wait = 0
             if request.method != "stream":
+                self._drop_cancelled()  # so that what is told is true
                 answer(self, request)
             elif not request.cancelled:
                 self._accept(request)
@@ -130,7 +144,7 @@ class EngineService:
     def _accept(self, request: Request) -> None:
         begin = time.process_time()
         try:
-            accepted = job(request, self.model, **request.args)
+            accepted = prepared(request, self.model, most_reuse=self.most_reuse, **request.args)
             try:
                 self.scheduler.submit(accepted.sequence)
             except RagError:

@@ -15,6 +15,7 @@ from rag.engine.generator import Finished, Logprob, Priority, Reuse, Sampling, T
 from rag.engine.grammar import Grammar
 from rag.engine.model import Model
 from rag.engine.sampling import Constraint, Sampler, check
+from rag.engine.schema import gbnf_of
 from rag.engine.sequence import Segment, Sequence
 from rag.engine.speculation import Lookup
 from rag.engine.transcript import Transcript
@@ -45,7 +46,8 @@ class Job:
     _chances: list[Logprob] = field(default_factory=list)
 
     def take(self, model: Model, rows: list[Logits]) -> int:
-        """Draw tokens from rows of logits as long as each is what was guessed; how many guesses were right."""
+        """Draw tokens from rows of logits as long as each is what was guessed; how many guesses were
+        right."""
         draft, right = self.sequence.draft, 0
         for at, row in enumerate(rows):
             token = self.sampler.draw(row, self.sequence.generated)
@@ -105,13 +107,14 @@ class Job:
             self._text += self.transcript.finish()
 
 
-def job(
+def prepared(
     request: Request,
     model: Model,
     *,
     prompt: list[tuple[str, bool, bool]],
     sampling: dict[str, Any],
     terms: dict[str, Any],
+    most_reuse: Reuse = Reuse.APPROXIMATE,
 ) -> Job:
     """A request made ready. Raises BadRequest or ContextTooLong, before anything is computed."""
     pairs = tuple((token, bias) for token, bias in sampling.pop("logit_bias", ()))
@@ -120,13 +123,11 @@ def job(
     refuse_a_book(prompt, model)
     pieces = segments(prompt, model)
     passages = [segment.tokens for segment in pieces if segment.chunk]
-    asked = Terms(
-        **{
-            **terms,
-            "priority": Priority(terms.get("priority", "interactive")),
-            "reuse": Reuse(terms.get("reuse", "exact")),
-        }
-    )
+    kinds = {
+        "priority": Priority(terms.get("priority", Priority.INTERACTIVE)),
+        "reuse": min(Reuse(terms.get("reuse", Reuse.EXACT)), most_reuse, key=list(Reuse).index),
+    }
+    asked = Terms(**{**terms, **kinds})
     return Job(
         request=request,
         sequence=Sequence(pieces, options.max_tokens, asked),
@@ -162,5 +163,5 @@ def constraint(sampling: Sampling, passages: list[list[int]], model: Model) -> C
     """What holds the answer to a form, if anything was asked."""
     if sampling.verbatim:
         return Verbatim(passages, model.endings, model.pieces, model.vocabulary)
-    text = sampling.grammar
+    text = sampling.grammar or (gbnf_of(sampling.json_schema) if sampling.json_schema else "")
     return Grammar(model.vocab, text, model.vocabulary) if text else None

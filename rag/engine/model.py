@@ -27,8 +27,8 @@ class Model:
     """One loaded model with a context of `slots` streams of `context` KV cells each.
 
     Streams are apart (kv_unified off): attention then runs over a sequence's own cells only, which at 8 users
-    of 1,280 tokens decodes 1.6 times faster. Belongs to one thread. Raises ModelError if the file or the sizes
-    cannot be used.
+    of 1,280 tokens decodes 1.6 times faster. Belongs to one thread. Raises ModelError if the file or the
+    sizes cannot be used.
     """
 
     def __init__(

@@ -38,12 +38,13 @@ class WaitingLine:
         waiting, tokens = len(self._waiting), self.tokens
         if waiting >= self.max_requests:
             raise Overloaded(
-                f"{waiting} requests wait already (at most {self.max_requests}: engine.max_queue); try again soon"
+                f"{waiting} requests wait already (at most {self.max_requests}: engine.max_queue); "
+                "try again soon"
             )
         if waiting and tokens + len(sequence.prompt) > self.max_tokens:
             raise Overloaded(
-                f"prompts of {tokens} tokens wait already (at most {self.max_tokens}: engine.max_queue_tokens); "
-                "try again soon"
+                f"prompts of {tokens} tokens wait already (at most {self.max_tokens}: "
+                "engine.max_queue_tokens); try again soon"
             )
         user = sequence.terms.user
         mine = sum(other.terms.user == user for other in self._waiting)
@@ -59,9 +60,8 @@ class WaitingLine:
         user = sequence.terms.user
         self._now = max(self._now, self._served[user])
         self._served[user] += sequence.cells
-        if not self._waiting:  # nobody is owed anything
-            self._served.clear()
-            self._now = 0
+        # Who was given less than the present turn starts from it like a newcomer, so need not be remembered.
+        self._served = defaultdict(int, {one: got for one, got in self._served.items() if got > self._now})
 
     def remove(self, sequence: Sequence) -> None:
         """It went away without having been served."""

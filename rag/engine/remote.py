@@ -1,8 +1,8 @@
 """The generator that is a server of its own: llama-server, vLLM, anything with OpenAI's /v1/completions.
 
-The prompt goes as one text in the template's form, so the server's tokeniser reads control tokens wherever they
-are spelt. Text that is not the template's is therefore broken up where it spells one (`told`). What the server
-keeps in its caches, and for whom, is its own affair: namespaces end here.
+The prompt goes as one text in the template's form, so the server's tokeniser reads control tokens wherever
+they are spelt. Text that is not the template's is therefore broken up where it spells one (`told`). What the
+server keeps in its caches, and for whom, is its own affair: namespaces end here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -21,7 +21,7 @@ import httpx
 from rag.engine.completions import events, guess, refusal, request_body, translated
 from rag.engine.generator import SHARED_WITH_NOBODY, Delta, Finished, Sampling, Terms
 from rag.engine.prompt import ZERO_WIDTH_SPACE, Piece
-from rag.errors import BadRequest, WorkerUnavailable
+from rag.errors import BadRequest, WorkerDied, WorkerUnavailable
 from rag.models.templates import families
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -31,7 +31,7 @@ BUSY = (502, 503, 504)
 
 
 class RemoteGenerator:
-    """Continues prompts on another server. `start` is the template's first text, which servers add themselves.
+    """Continues prompts on another server. `start` is the template's first text: servers add it themselves.
 
     Counts are exact where the server has /tokenize, else a guess that `info()` calls approximate.
     """
@@ -48,17 +48,19 @@ class RemoteGenerator:
     async def stream(
         self, prompt: Sequence[Piece], sampling: Sampling, terms: Terms = SHARED_WITH_NOBODY
     ) -> AsyncIterator[Delta | Finished]:
-        """The answer as it comes, then one Finished. Closing it closes the connection, which ends the work."""
+        """The answer as it comes, then one Finished; closing it closes the connection: the work ends."""
         info = await self.info()
         body = request_body(told(prompt, self.start), sampling, terms, llama_server=info["llama_server"])
         body["model"] = info["name"]
         self._active += 1
         try:
             began = time.monotonic()
-            async with self._answer(body) as reply:
-                async with aclosing(events(reply, body["prompt"], began, self.url)) as answer:
-                    async for event in answer:
-                        yield event
+            async with (
+                self._answer(body) as reply,
+                aclosing(events(reply, body["prompt"], began, self.url)) as answer,
+            ):
+                async for event in answer:
+                    yield event
         finally:
             self._active -= 1
 
@@ -100,8 +102,7 @@ class RemoteGenerator:
         if self._counts_exactly:
             # llama-server reads content and parse_special, vLLM prompt and add_special_tokens.
             asked = {"content": text, "prompt": text, "add_special": False, "parse_special": False}
-            with translated(self.url):
-                reply = await self._client.post("/tokenize", json={**asked, "add_special_tokens": False})
+            reply = await self._ask("POST", "/tokenize", {**asked, "add_special_tokens": False})
             tokens = reply.json().get("tokens") if reply.is_success else None
             if isinstance(tokens, list):
                 return len(tokens)
@@ -109,14 +110,20 @@ class RemoteGenerator:
         return guess(text)
 
     async def _get(self, path: str, *, optional: bool = False) -> dict[str, Any]:
-        with translated(self.url):
-            reply = await self._client.get(path)
+        reply = await self._ask("GET", path)
         if reply.is_success:
             found: dict[str, Any] = reply.json()
             return found
         if optional:
             return {}
         raise refusal(reply, self.url)
+
+    async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        for _ in range(ATTEMPTS - 1):
+            with suppress(WorkerDied), translated(self.url):
+                return await self._client.request(method, path, json=body)
+        with translated(self.url):
+            return await self._client.request(method, path, json=body)
 
     @asynccontextmanager
     async def _answer(self, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
@@ -126,7 +133,7 @@ class RemoteGenerator:
                 with translated(self.url):
                     request = self._client.build_request("POST", "/v1/completions", json=body)
                     reply = await self._client.send(request, stream=True)
-            except WorkerUnavailable:
+            except (WorkerUnavailable, WorkerDied):  # llama-server drops kept connections unannounced
                 if attempt == ATTEMPTS:
                     raise
             else:

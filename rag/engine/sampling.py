@@ -110,7 +110,7 @@ class Sampler:
         look = limit if sampling.top_k else min(FIRST_LOOK, size)
         total = None if sampling.top_k else weights.sum()
         while True:
-            order = np.array(likeliest(logits, look), dtype=np.int64)
+            order = likeliest(logits, look)
             sorted_weights = weights[order]
             reached = np.cumsum(sorted_weights)
             goal = sampling.top_p * (reached[-1] if total is None else total)

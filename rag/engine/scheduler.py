@@ -9,7 +9,8 @@ from rag.engine.queue import WaitingLine
 from rag.engine.sequence import Sequence, Share
 from rag.errors import BadRequest, ContextTooLong
 
-# Below 64 tokens llama.cpp's matrix kernels lose speed; half of that is the least a prompt gets beside readers.
+# Below 64 tokens llama.cpp's matrix kernels lose speed; half of that is the least a prompt gets beside
+# readers.
 LEAST_PIECE = 32
 # The pieces of a replayable prompt never depend on the load, so that its arithmetic does not either.
 REPLAY_PIECE = 128
@@ -61,7 +62,8 @@ class Scheduler:
         self.line.put(sequence)
 
     def admit(self) -> list[Sequence]:
-        """Give free slots to those who wait; the lowest first, since neighbours share a pass over the weights."""
+        """Give free slots to those who wait; the lowest first, since neighbours share a pass over the
+        weights."""
         admitted: list[Sequence] = []
         free = sorted(set(range(self.limits.slots)) - {sequence.slot for sequence in self.running})
         for sequence in self.line:

@@ -66,13 +66,14 @@ class SuffixAutomaton:
         return suffix == state
 
     def continuation(self, state: int, count: int) -> list[int]:
-        """Up to `count` tokens behind the last place of the run that has any; cut where its sequence ends."""
+        """Up to `count` tokens behind the last place of the run that has any, to the end of its sequence."""
         begin = self._end[state] + 1
         return list(takewhile(lambda token: token >= 0, self._tokens[begin : begin + count]))
 
     def extend(self, token: int) -> None:
         """One more token at the end of the last sequence."""
-        self._note_ends(self._last)
+        if token != SEPARATOR:
+            self._note_ends(self._last)
         self._tokens.append(token)
         new = self._state({}, self.START, self._length[self._last] + 1, len(self._tokens) - 1)
         state, following = self._last, self._next

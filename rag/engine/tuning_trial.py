@@ -61,7 +61,8 @@ class Trial:
         talkers = self._fastest({n: partial(rig.decode, threads=n) for n in options.threads}, 0.05)
         batch_threads, threads = pick(readers, options.threads[0]), pick(talkers, options.threads[0])
         crowds = self._fastest({size: partial(rig.decode, size, threads=threads) for size in CROWDS}, 0.15)
-        self.reasons += [f"{n} threads decode in {1000 * talkers[n]:.1f} ms" for n in options.threads]
+        tried = ", ".join(f"{1000 * talkers[n]:.1f} ms with {n}" for n in options.threads)
+        self.reasons.append(f"threads: a token takes {tried}")
         depth = rig.depth
         rig.empty()
         micro_batch, per_token = self._micro_batch(rig, batch_threads)

@@ -20,8 +20,9 @@ class Verbatim:
     """One or several quotes, each a run of tokens of one chunk, a newline between two.
 
     A quote begins with a word. It may be left where a sentence ends, or after four tokens where a word ends,
-    and must be left at the end of its chunk. The turn may end where a quote may be left. `ends` says which
-    tokens end it; `pieces` are the bytes of all tokens. Raises BadRequest if there is nothing to quote.
+    and must be left at the end of its chunk. The turn may end where a quote may be left, or behind the
+    newline. `ends` says which tokens end it; `pieces` are the bytes of all tokens. Raises BadRequest if there
+    is nothing to quote.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Verbatim:
             raise BadRequest("sampling: verbatim needs passages in the prompt, and there is nothing to quote")
         self._state = SuffixAutomaton.START
         self._length = 0
-        self._last = 0  # the newest token of the run
+        self._last: int | None = None
         self._fresh = True  # a quote may begin
 
     def mask(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -55,7 +56,8 @@ class Verbatim:
         return (
             self._continues(token)
             or (self._fresh and token in self._starts)
-            or (self._may_leave() and (token == self._newline or token in self._ends))
+            or (self._may_leave() and token == self._newline)
+            or (self._may_end() and token in self._ends)
         )
 
     def accept(self, token: int) -> None:
@@ -68,7 +70,7 @@ class Verbatim:
         elif self._fresh and token in self._starts:
             self._state, self._length = self._step(token, SuffixAutomaton.START), 1
         else:
-            assert may_leave, f"token {token} was not allowed"
+            assert self.allows(token), f"token {token} was not allowed"
             self._state, self._length = SuffixAutomaton.START, 0
         self._fresh, self._last = fresh, token
 
@@ -80,10 +82,10 @@ class Verbatim:
             yield from self._following()
         if self._fresh:
             yield from self._starts
-        if self._may_leave():
+        if self._may_end():
             yield from self._ends
-            if self._newline is not None:
-                yield self._newline
+        if self._newline is not None and self._may_leave():
+            yield self._newline
 
     def _continues(self, token: int) -> bool:
         return self._length > 0 and self._runs.next(self._state, token) is not None
@@ -93,8 +95,12 @@ class Verbatim:
         assert after is not None
         return after
 
+    def _may_end(self) -> bool:
+        # Behind a newline too: a model that has said all would have to say something again.
+        return self._may_leave() or (self._fresh and self._last is not None)
+
     def _may_leave(self) -> bool:
-        if not self._length:
+        if not self._length or self._last is None:
             return False
         if self._runs.ends(self._state):
             return True

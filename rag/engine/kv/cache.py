@@ -36,6 +36,7 @@ class KvCache:
         self, folder: Path, fingerprint: str, *, memory_bytes: int, disk_bytes: int, min_free_bytes: int = 0
     ) -> None:
         self.memory_bytes, self.disk_bytes, self.min_free_bytes = memory_bytes, disk_bytes, min_free_bytes
+        self.fingerprint = fingerprint
         self.tree = Tree(fingerprint)
         self.shape: Shape | None = None
         self.counts = Counts()

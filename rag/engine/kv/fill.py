@@ -16,7 +16,8 @@ from rag.engine.kv.tree import Node
 from rag.engine.sequence import Segment, Span
 from rag.engine.sequence import Sequence as Request
 
-# Runs of tokens that are no passage are kept in pieces, so that prompts which part later share the first ones.
+# Runs of tokens that are no passage are kept in pieces, so that prompts which part later share the first
+# ones.
 RUN = 256
 # Restoring fewer tokens costs more than computing them.
 WORTH_RESTORING = 16
@@ -37,7 +38,8 @@ class Cells(Protocol):
 
 
 class Filler:
-    """Fills slots from a cache. `rope` moves passages to other positions; None: this model does not allow it."""
+    """Fills slots from a cache. `rope` moves passages to other positions; None: this model does not allow
+    it."""
 
     def __init__(self, cells: Cells, cache: KvCache, rope: Rope | None) -> None:
         self.cells, self.cache, self.rope = cells, cache, rope
@@ -141,7 +143,8 @@ class Filler:
     def _repaired(
         self, request: Request, before: list[Block], moved: Block, chunk: list[int]
     ) -> Filling[list[Block]]:
-        """Compute the head of a passage anew behind what really stands before it (LegoLink, arXiv 2410.15332)."""
+        """Compute the head of a passage anew behind what really stands before it (LegoLink, arXiv
+        2410.15332)."""
         count = min(request.terms.repair, len(chunk))
         self._restore(request, before)
         yield Span(moved.start, chunk[:count])

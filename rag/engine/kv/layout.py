@@ -1,7 +1,7 @@
 """The state of one sequence as llama.cpp writes it, cut into blocks of tokens and spliced from them.
 
-Format (llama.cpp, llama_kv_cache::state_write): magic u32, sequence i32, number of streams u32, then for every
-stream the number of its cells u32 and, if there are any: per cell position i32, 1 u32, sequence i32;
+Format (llama.cpp, llama_kv_cache::state_write): magic u32, sequence i32, number of streams u32, then for
+every stream the number of its cells u32 and, if there are any: per cell position i32, 1 u32, sequence i32;
 V-is-transposed u32, layers u32; per layer K type i32, bytes of a row u64, the rows; per layer V likewise or,
 transposed: type i32, bytes of an element u32, channels u32, and a row of all cells for every channel.
 The format carries no model and no version: that is for whoever keeps blocks to compare.
@@ -25,8 +25,10 @@ LAYER_HEAD = 24  # the two headers of a layer
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What all cells of a context have in common. `v_size`: bytes of an element and `v_width` channels when V is
-    transposed, else bytes of a row and 1. Sizes in bytes."""
+    """What all cells of a context have in common; sizes in bytes.
+
+    `v_size` is that of an element, of which there are `v_width`, when V is transposed; else of a row, and 1.
+    """
 
     magic: int
     streams: int

@@ -1,8 +1,8 @@
 """Moving keys to other positions: rotary embedding is a rotation by position, so a move is one more rotation.
 
-RoPE (Su et al. 2021, arXiv 2104.09864): the pair i of a head is turned by position * base^(-2i/dims). The turn
-is made in the saved block, with one angle for the whole of it: llama.cpp's own shift would go over the cache
-of everybody, and reserve its graph again.
+RoPE (Su et al. 2021, arXiv 2104.09864): the pair i of a head is turned by position * base^(-2i/dims). The
+turn is made in the saved block, with one angle for the whole of it: llama.cpp's own shift would go over the
+cache of everybody, and reserve its graph again.
 """
 
 from __future__ import annotations

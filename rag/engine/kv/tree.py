@@ -1,4 +1,5 @@
-"""Which tokens have KV kept, as a tree: a node is a run of tokens behind its parent's. No KV lies here itself."""
+"""Which tokens have KV kept, as a tree: a node is a run of tokens behind its parent's. No KV lies here
+itself."""
 
 from __future__ import annotations
 
@@ -126,8 +127,8 @@ class Tree:
     def touch(self, node: Node) -> None:
         """It was of use: its value is now the clock plus what computing it again would cost for its size.
 
-        Greedy-dual-size-frequency (Cherkasova 1998): the clock is the value of the last node that had to go, so
-        old favourites fade. A token's attention grows with its position, hence the cost.
+        Greedy-dual-size-frequency (Cherkasova 1998): the clock is the value of the last node that had to go,
+        so old favourites fade. A token's attention grows with its position, hence the cost.
         """
         node.hits += 1
         per_token = 1.0 + (node.start + len(node.tokens) / 2) / 4096

@@ -54,17 +54,8 @@ def test_a_run_is_continued_as_at_its_last_place(
     state = walked(automaton, run)
     if state is None:
         return
-    # The last place with anything behind it in the whole text: a separator counts, and cuts to nothing.
-    whole = [
-        (number, end)
-        for number, end in places(sequences, run)
-        if end < len(sequences[number]) or number < len(sequences) - 1
-    ]
-    expected: list[int] = []
-    if whole:
-        number, end = whole[-1]
-        expected = sequences[number][end : end + count]
-    assert automaton.continuation(state, count) == expected
+    behind = [sequences[number][end : end + count] for number, end in places(sequences, run)]
+    assert automaton.continuation(state, count) == next((tokens for tokens in reversed(behind) if tokens), [])
 
 
 @given(texts, st.lists(st.integers(0, 4), max_size=20))

@@ -12,7 +12,7 @@ import pytest
 
 from rag.engine import roofline, tuning
 from rag.engine.cores import cores
-from rag.engine.roofline import Footprint
+from rag.engine.footprint import Footprint, footprint
 from rag.engine.tuning import Pinned, Tuning, pick, tune
 from rag.errors import ModelError
 from rag.models.lockfile import Entry, PinnedFile
@@ -208,7 +208,7 @@ def test_the_shares_of_the_limits_follow_their_formulas() -> None:
 
 @pytest.mark.model
 def test_the_footprint_of_a_small_model_is_what_its_shape_says(tiny: Path) -> None:
-    found = roofline.footprint(tiny)
+    found = footprint(tiny)
     # Two layers: q and output 256 x 256, k and v 128 x 256, three of 512 x 256.
     assert found.prompt_parameters == 2 * (2 * 256 * 256 + 2 * 128 * 256 + 3 * 512 * 256)
     assert found.kv_bytes == 2 * 128 * 2 * 2  # layers, width of K and of V, two bytes each
@@ -218,4 +218,4 @@ def test_the_footprint_of_a_small_model_is_what_its_shape_says(tiny: Path) -> No
 
 def test_a_file_that_is_no_gguf_has_no_footprint(file: Path) -> None:
     with pytest.raises(ModelError, match=r"tiny\.gguf"):
-        roofline.footprint(file)
+        footprint(file)
