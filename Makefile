@@ -14,7 +14,7 @@ export QUESTION GPU DEV TORCH_INDEX
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup:  ## virtual environment, locked packages, llama.cpp compiled for this CPU (GPU=1: with CUDA)
+setup:  ## virtual environment, locked packages, llama.cpp compiled for this CPU (GPU=cuda|vulkan|metal: and that GPU)
 	@$(PYTHON) .setup/setup.py
 
 demo: setup  ## ingest the sample handbook and ask five questions (or: make demo DOCS=/path QUESTION="...")

@@ -27,6 +27,12 @@ PIP = [str(VENV / "bin" / "python"), "-m", "pip", "-qq", "--disable-pip-version-
 OLDEST_PYTHON = (3, 11)
 DISK_BYTES = 4 * 1024**3
 DISK_BYTES_CUDA = 14 * 1024**3
+NO_GPU = ("", "0")
+GPUS = {
+    "cuda": ("-DGGML_CUDA=on", "nvcc", "the CUDA toolkit, with nvcc on the PATH"),
+    "vulkan": ("-DGGML_VULKAN=on", "glslc", "`apt-get install glslc libvulkan-dev spirv-headers`"),
+    "metal": ("-DGGML_METAL=on", "", "macOS, for which the lock holds no packages yet: leave GPU away"),
+}
 # Only the library is used: leaving the rest out saves two thirds of the compile time.
 LEAN = ["-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={ROOT / '.setup' / 'lean.cmake'}"]
 LEAN += [f"-DLLAMA_BUILD_{part}=OFF" for part in ("TOOLS", "SERVER", "TESTS", "EXAMPLES")]
@@ -50,9 +56,10 @@ def check_machine(
     which: Callable[[str], str | None] = shutil.which,
     free_bytes: int | None = None,
     has_venv: bool | None = None,
-    cuda: bool = False,
+    gpu: str = "",
 ) -> None:
     """Raise SetupError for whatever would stop set-up minutes from now."""
+    check_gpu(gpu, which)
     if version < OLDEST_PYTHON:
         have = ".".join(map(str, version))
         raise SetupError(
@@ -71,7 +78,7 @@ def check_machine(
         )
     if not has_venv:
         raise SetupError("this Python cannot make virtual environments: `apt-get install python3-venv`")
-    need = DISK_BYTES_CUDA if cuda else DISK_BYTES
+    need = DISK_BYTES_CUDA if gpu == "cuda" else DISK_BYTES
     free = shutil.disk_usage(ROOT).free if free_bytes is None else free_bytes
     if free < need:
         raise SetupError(
@@ -79,26 +86,47 @@ def check_machine(
         )
 
 
-def plan(*, compiler: str, cpu_flags: set[str], header: Path, cuda: bool = False) -> Plan:
-    """The CMake arguments for this compiler (its --version text) and CPU."""
-    gpu = ["-DGGML_CUDA=on"] if cuda else []
+def gpu_named(text: str) -> str:
+    """Which of GPUS the variable GPU asks for, "" for none. Raises SetupError that names the choices."""
+    if text in NO_GPU:
+        return ""
+    name = "cuda" if text == "1" else text.lower()
+    if name not in GPUS:
+        raise SetupError(f"GPU={text} is unknown: choose {', '.join(GPUS)} (1 is cuda), or leave it away")
+    return name
+
+
+def check_gpu(gpu: str, which: Callable[[str], str | None]) -> None:
+    """Raise SetupError for a kind of GPU whose code cannot be compiled here."""
+    if not gpu:
+        return
+    _, tool, need = GPUS[gpu]
+    # CUDACXX is CMake's own way to name an nvcc that is not on the PATH.
+    found = sys.platform == "darwin" if gpu == "metal" else which(tool)
+    if not found and not (gpu == "cuda" and os.environ.get("CUDACXX")):
+        raise SetupError(f"GPU={gpu} needs {need}")
+
+
+def plan(*, compiler: str, cpu_flags: set[str], header: Path, gpu: str = "") -> Plan:
+    """The CMake arguments for this compiler (its --version text), CPU and kind of GPU."""
+    extra = [GPUS[gpu][0]] if gpu else []
     gcc = (
         None
         if "clang" in compiler
         else re.search(r"(?:gcc|g\+\+|c\+\+)[^\n]*?(\d+)\.\d+", compiler, re.IGNORECASE)
     )
     if "amx_tile" not in cpu_flags:
-        return Plan((*LEAN, *gpu), "no AMX on this CPU, nothing to work around")
+        return Plan((*LEAN, *extra), "no AMX on this CPU, nothing to work around")
     if gcc is None or int(gcc[1]) >= 14:
-        return Plan((*LEAN, *gpu), "AMX on, the compiler handles it")
+        return Plan((*LEAN, *extra), "AMX on, the compiler handles it")
     include = f'-DCMAKE_CXX_FLAGS=-include "{header}"'
-    return Plan((*LEAN, *gpu, include), f"AMX on, with the ldtilecfg fix that GCC {gcc[1]} needs")
+    return Plan((*LEAN, *extra, include), f"AMX on, with the ldtilecfg fix that GCC {gcc[1]} needs")
 
 
-def plan_here(cuda: bool) -> Plan:
+def plan_here(gpu: str) -> Plan:
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or "clang++"
     text = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
-    return plan(compiler=text, cpu_flags=cpu_flags(), header=ROOT / ".setup" / "amx.h", cuda=cuda)
+    return plan(compiler=text, cpu_flags=cpu_flags(), header=ROOT / ".setup" / "amx.h", gpu=gpu)
 
 
 def cpu_flags(text: str | None = None) -> set[str]:
@@ -179,10 +207,10 @@ def wait_for_compile(process: subprocess.Popen[bytes], folder: Path) -> Path:
     return wheels[0]
 
 
-def wanted(cuda: bool, dev: bool) -> str:
+def wanted(gpu: str, dev: bool) -> str:
     """What a finished set-up is bound to: locks, plan, Python and place."""
     locks = b"".join(path.read_bytes() for path in sorted(LOCK.glob("*.txt")))
-    text = f"{sys.version}|{plan_here(cuda)}|{dev}|{ROOT}|{(ROOT / 'pyproject.toml').read_text()}"
+    text = f"{sys.version}|{plan_here(gpu)}|{dev}|{ROOT}|{(ROOT / 'pyproject.toml').read_text()}"
     return hashlib.sha256(locks + text.encode() + Path(__file__).read_bytes()).hexdigest()
 
 
@@ -194,7 +222,7 @@ def install_torch(index: str, *, cuda: bool) -> None:
     if not cuda and subprocess.run(command, capture_output=True).returncode == 0:
         return
     say("taking the ordinary torch and the CUDA packages it links to: gigabytes (README: TORCH_INDEX)")
-    check_machine(cuda=True)
+    check_machine(gpu="cuda")
     install("torch.txt")
     install("torch-cuda.txt")
 
@@ -207,9 +235,9 @@ def compile_bytecode() -> None:
     subprocess.run([*command, str(VENV / "lib")], stdout=subprocess.DEVNULL)
 
 
-def set_up(*, cuda: bool, index: str, dev: bool) -> None:
+def set_up(*, gpu: str, index: str, dev: bool) -> None:
     """Everything, in the order that hides downloads behind the compiler."""
-    chosen = plan_here(cuda)
+    chosen = plan_here(gpu)
     if not (VENV / "bin" / "python").exists():
         say(f"making {VENV.name} with Python {platform.python_version()}")
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
@@ -219,7 +247,7 @@ def set_up(*, cuda: bool, index: str, dev: bool) -> None:
     process = None if compiled else start_compile(chosen, folder)
     say("using the llama.cpp compiled before" if compiled else f"compiling llama.cpp: {chosen.why}")
     try:
-        install_torch(index, cuda=cuda)
+        install_torch(index, cuda=gpu == "cuda")
         say("installing the other packages")
         install("default.txt")
         install("offline.txt")
@@ -238,14 +266,14 @@ def set_up(*, cuda: bool, index: str, dev: bool) -> None:
 def main() -> int:
     # An exception, so that the compiler is stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    cuda, dev = os.environ.get("GPU", "") not in ("", "0"), os.environ.get("DEV", "1") != "0"
-    index = os.environ.get("TORCH_INDEX", "")
+    dev, index = os.environ.get("DEV", "1") != "0", os.environ.get("TORCH_INDEX", "")
     try:
-        if STAMP.exists() and STAMP.read_text() == wanted(cuda, dev):
+        gpu = gpu_named(os.environ.get("GPU", ""))
+        if STAMP.exists() and STAMP.read_text() == wanted(gpu, dev):
             return 0
-        check_machine(cuda=cuda)
-        set_up(cuda=cuda, index=index, dev=dev)
-        STAMP.write_text(wanted(cuda, dev))
+        check_machine(gpu=gpu)
+        set_up(gpu=gpu, index=index, dev=dev)
+        STAMP.write_text(wanted(gpu, dev))
     except SetupError as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1

@@ -204,7 +204,7 @@ class Pipeline:
         """The folder of the embedder, whose tokenizer measures the chunks."""
         model = self.settings.embedding.model
         folder = Path(model)
-        return folder if folder.is_dir() else locate(entry(model), self.settings.home)
+        return folder if folder.is_dir() else locate(entry(model, self.settings.home), self.settings.home)
 
 
 def identified(drafts: Sequence[dict[str, Any]], document_id: str, version: int) -> list[Chunk]:

@@ -14,8 +14,10 @@ from ingest.pipeline import Pipeline
 from rag.assistant import Assistant
 from rag.cost.meter import Meter
 from rag.engine.generator import Engine, Generator
+from rag.engine.remote import RemoteGenerator
 from rag.errors import SettingsError, UnknownModel
-from rag.models.lockfile import Entry, entry, locate
+from rag.models.lockfile import ChatTemplate, Entry, entry, locate
+from rag.models.templates import families
 from rag.models.verification import verify
 from rag.retrieval.retriever import Retriever
 from rag.settings import Settings
@@ -50,7 +52,8 @@ class System:
 
     def verify_model(self) -> None:
         """Raises ModelError without the generator's file, ModelMismatch when it is not the pinned one."""
-        verify(locate(self.model, self.settings.home), self.model)
+        if self.model.files:
+            verify(locate(self.model, self.settings.home), self.model)
 
     async def warm(self) -> None:
         """Start the children, all at once, before a question waits for them; it will tell what failed."""
@@ -88,13 +91,10 @@ async def open_system(
     """
     home = settings.home
     make_home(home)
-    model = entry(settings.engine.model)
-    if generation:
-        locate(model, home)
+    model, generator = open_generator(settings, check=generation)
     catalog = await asyncio.to_thread(Catalog, home)
     index = index_worker(settings)
     vectors = IndexVectors(index)
-    generator = Engine.of(home, settings.engine)
     retriever = Retriever(vectors, catalog, settings.retrieval)
     try:
         yield System(
@@ -104,13 +104,44 @@ async def open_system(
             vectors=vectors,
             retriever=retriever,
             generator=generator,
-            assistant=Assistant(retriever, generator, vectors, Meter(settings.cost), settings.answering),
+            assistant=Assistant(
+                retriever, generator, vectors, Meter(settings.cost), settings.answering, template_of(model)
+            ),
             model=model,
             pipeline=lambda: Pipeline(catalog, vectors, settings),
         )
     finally:
         await asyncio.gather(generator.close(), index.stop(linger=linger), return_exceptions=True)
         await asyncio.to_thread(catalog.close)
+
+
+def open_generator(settings: Settings, *, check: bool) -> tuple[Entry, Generator]:
+    """The model that answers, here or on another server; `check` asks whether its file is there."""
+    engine, home = settings.engine, settings.home
+    if not engine.url:
+        model = entry(engine.model, home)
+        if check:
+            locate(model, home)
+        return model, Engine.of(home, engine)
+    known = families()
+    if engine.remote_template not in known:
+        raise SettingsError(
+            f"engine.remote_template is {engine.remote_template!r}; have {', '.join(sorted(known))}"
+        )
+    template = known[engine.remote_template].template
+    name = engine.remote_model or "remote"
+    model = Entry(name, "generator", "", (), "", "", engine.url, template=template)
+    remote = RemoteGenerator(
+        engine.url, model=engine.remote_model, api_key=engine.api_key, start=template.start
+    )
+    return model, remote
+
+
+def template_of(model: Entry) -> ChatTemplate:
+    """The form in which a generator reads a conversation."""
+    if model.template is None:
+        raise SettingsError(f"engine.model {model.name!r} has no chat template: it does not answer questions")
+    return model.template
 
 
 def index_worker(settings: Settings) -> SharedWorker:

@@ -16,6 +16,7 @@ from rag.answering.questions import says_something
 from rag.answering.quotes import Selection, choose
 from rag.cost.meter import Meter
 from rag.engine.generator import Generator
+from rag.models.lockfile import ChatTemplate
 from rag.retrieval.question import standalone
 from rag.retrieval.retriever import Retriever
 from rag.settings import AnsweringSettings
@@ -57,9 +58,10 @@ class Assistant:
         vectors: Vectors,
         meter: Meter,
         settings: AnsweringSettings,
+        template: ChatTemplate,
     ) -> None:
         self.retriever, self.vectors, self.meter = retriever, vectors, meter
-        self.drafter, self.settings = Drafter(generator, settings), settings
+        self.drafter, self.settings = Drafter(generator, settings, template), settings
 
     async def ask(
         self,

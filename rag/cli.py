@@ -20,8 +20,7 @@ from rag.api.server import serve as serve_until_signal
 from rag.assembly import open_system
 from rag.doctor import examine
 from rag.errors import RagError
-from rag.models.lockfile import load_lock, locate
-from rag.models.verification import verify
+from rag.models.cli import register as register_models
 from rag.sdk import Client, Rag
 from rag.settings import Settings, load
 from rag.silence import silence
@@ -156,22 +155,6 @@ def hint_if_empty(knowledge: Client | Rag, found: Sequence[Passage]) -> None:
 
 
 @app.command()
-def models(context: typer.Context) -> None:
-    """The frozen models of models.lock, and whether the files here are the pinned ones."""
-    wrong = 0
-    for entry in load_lock().values():
-        try:
-            path = locate(entry, settings_of(context).home)
-            verify(path, entry)
-            verdict = f"verified  {path}"
-        except RagError as error:
-            wrong, verdict = wrong + 1, str(error)
-        about = f"{entry.kind}, {entry.quantisation}, {entry.size / 1e6:.0f} MB, {entry.licence}"
-        typer.echo(f"{entry.name}  ({about})\n  sha256 {entry.sha256}\n  {verdict}")
-    raise typer.Exit(1 if wrong else 0)
-
-
-@app.command()
 def doctor(context: typer.Context) -> None:
     """Look at Python, CPU, disk, models, the llama.cpp build and the index. Exit status 1 if one is wrong."""
 
@@ -186,6 +169,7 @@ def doctor(context: typer.Context) -> None:
 
 
 register(app)
+register_models(app)
 
 
 def main() -> None:

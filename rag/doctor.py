@@ -12,9 +12,13 @@ from pathlib import Path
 
 from rag.api import address
 from rag.assembly import System, open_system
+from rag.engine.footprint import Footprint, footprint
+from rag.engine.tuning import Tuning, tuned
 from rag.errors import RagError
+from rag.models.abilities import abilities
 from rag.models.check import choose
-from rag.models.lockfile import Entry, load_lock, locate
+from rag.models.header import read_header
+from rag.models.lockfile import Entry, entry, load_lock, locate
 from rag.models.verification import verify
 from rag.settings import Settings
 
@@ -45,9 +49,18 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield Finding("python", sys.version_info >= (3, 11), platform.python_version())
     yield Finding("cpu", True, cpu())
     yield disk(settings)
-    for entry in load_lock().values():
-        yield await asyncio.to_thread(model, entry, settings.home)
-    yield await asyncio.to_thread(build, settings)
+    try:
+        entries = load_lock(settings.home)
+    except RagError as error:
+        entries = {}
+        yield Finding("models", False, str(error))
+    for one in entries.values():
+        yield await asyncio.to_thread(model, one, settings.home)
+    runs = await asyncio.to_thread(build, settings)
+    yield runs
+    if runs.good:
+        yield await asyncio.to_thread(able, settings)
+        yield await asyncio.to_thread(speed, settings)
     try:
         async with open_system(settings, generation=False) as system:
             yield await index(system)
@@ -79,30 +92,69 @@ def disk(settings: Settings) -> Finding:
     return Finding("disk", free > need, f"{free / 1e9:.1f} GB free, {need / 1e9:.1f} GB are kept free")
 
 
-def model(entry: Entry, home: Path) -> Finding:
+def model(one: Entry, home: Path) -> Finding:
     """Whether a model of the lock is installed and is the pinned one."""
     try:
-        path = locate(entry, home)
-        verify(path, entry)
+        verify(locate(one, home), one)
     except RagError as error:
-        return Finding(f"model {entry.name}", False, str(error))
-    return Finding(
-        f"model {entry.name}", True, f"{entry.quantisation}, sha256 {entry.sha256[:12]}… as pinned"
-    )
+        return Finding(f"model {one.name}", False, str(error))
+    return Finding(f"model {one.name}", True, f"{one.quantisation}, sha256 {one.sha256[:12]}… as pinned")
 
 
 def build(settings: Settings) -> Finding:
     """Whether this build of llama.cpp decodes a whole batch of the model here, tried in a child process."""
     try:
-        entry = load_lock()[settings.engine.model]
         settings.home.mkdir(parents=True, exist_ok=True)
-        flags = choose(entry, locate(entry, settings.home), settings.home)
-    except KeyError:
-        return Finding("llama.cpp", False, f"engine.model {settings.engine.model!r} is not in models.lock")
+        runs = entry(settings.engine.model, settings.home)
+        flags = choose(runs, locate(runs, settings.home), settings.home)
     except RagError as error:
         return Finding("llama.cpp", False, str(error))
     return Finding(
         "llama.cpp", not flags.note, flags.note or "decodes a whole batch with its fastest kernels"
+    )
+
+
+def able(settings: Settings) -> Finding:
+    """What may be done with the KV of the model that answers, by its architecture."""
+    try:
+        runs = entry(settings.engine.model, settings.home)
+        header = read_header(locate(runs, settings.home))
+    except RagError as error:
+        return Finding("abilities", False, str(error))
+    can = abilities(header)
+    named = {"answers": can.generates, "trims KV": can.can_trim, "moves KV": can.can_shift}
+    able = ", ".join(name for name, true in named.items() if true) or "nothing"
+    return Finding(
+        "abilities", can.generates, f"{header.architecture}: {able}; {can.reason}".removesuffix("; ")
+    )
+
+
+def speed(settings: Settings) -> Finding:
+    """How fast the model that answers is here, against what the machine can; measured if it never was."""
+    try:
+        runs = entry(settings.engine.model, settings.home)
+        path = locate(runs, settings.home)
+        flags = choose(runs, path, settings.home)
+        found = tuned(runs, path, settings.home, settings.engine, use_extra_bufts=flags.use_extra_bufts)
+        return Finding("speed", True, describe(found, footprint(path)))
+    except RagError as error:
+        return Finding("speed", False, str(error))
+
+
+def describe(tuning: Tuning, footprint: Footprint) -> str:
+    """Speeds, their share of the limits of this machine, and what was chosen and why."""
+    chosen = (
+        f"{tuning.threads} threads, {tuning.batch_threads} for prompts, "
+        f"flash attention {'on' if tuning.flash_attention else 'off'}, micro-batch {tuning.micro_batch}"
+    )
+    if not tuning.is_measured:
+        return "; ".join(filter(None, [chosen, tuning.note]))
+    memory = footprint.bandwidth_share(tuning.decode_tps, tuning.depth, tuning.bandwidth_gbs)
+    compute = footprint.compute_share(tuning.prefill_tps, tuning.gflops)
+    return (
+        f"prefill {tuning.prefill_tps:.0f} tokens/s, decode {tuning.decode_tps:.1f} tokens/s "
+        f"(depth {tuning.depth}); {memory:.0%} of the measured bandwidth of {tuning.bandwidth_gbs:.1f} GB/s, "
+        f"{compute:.0%} of the measured {tuning.gflops:.0f} GFLOP/s of float32; {chosen}; {tuning.note}"
     )
 
 

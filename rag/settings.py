@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +21,13 @@ from pydantic_settings import (
 
 from rag.errors import SettingsError
 from rag.types import Tier
+
+
+def nothing_or_enough(tokens: int) -> int:
+    """Refuse a micro-batch in which llama.cpp's kernels lose their speed."""
+    if tokens and tokens < 32:
+        raise ValueError("0 (as measured) or at least 32 is allowed")
+    return tokens
 
 
 class Section(BaseModel):
@@ -90,8 +97,14 @@ class EngineSettings(Section):
     slots: int = Field(4, ge=1, le=64, description="sequences at once; each holds `context` cells of KV")
     max_queue: int = Field(64, ge=1, description="requests that wait")
     max_queue_tokens: int = Field(65_536, ge=1, description="prompt tokens that wait")
-    threads: int = Field(0, ge=0, description="0: all cores")
-    micro_batch: int = Field(512, ge=32, description="tokens of one step; long prompts are cut so")
+    threads: int = Field(0, ge=0, description="0: as measured to be fastest, else all cores")
+    micro_batch: Annotated[int, AfterValidator(nothing_or_enough)] = Field(
+        0, description="tokens of one step, at least 32; 0: as measured, else 512"
+    )
+    flash_attention: Literal["auto", "on", "off"] = Field("auto", description="auto: as measured, else off")
+    tune: bool = Field(
+        True, description="measure threads, attention and step size once per model and machine"
+    )
     step_target_ms: float = Field(500.0, gt=0, description="longest step while somebody reads along")
     reuse: Literal["auto", "exact", "off"] = Field(
         "auto", description="auto: KV of passages at other positions too, where `rag eval chunk-cache` passed"
@@ -100,7 +113,19 @@ class EngineSettings(Section):
     lookup: bool = Field(True, description="guess quotes from the passages and check them in one step")
     kv_memory_bytes: int = Field(512_000_000, ge=0, description="KV kept in memory for later prompts")
     kv_disk_bytes: int = Field(4_000_000_000, ge=0, description="KV kept on disk; it outlives a restart")
-    gpu_layers: int = Field(0, ge=-1, description="-1: all layers on the GPU, where the build has one")
+    gpu_layers: Annotated[int, Field(ge=-1)] | Literal["auto", "all"] = Field(
+        "auto", description="layers on the GPU; auto: as many as fit its free memory"
+    )
+    url: str = Field("", description="an OpenAI-compatible server that runs the model; empty: it runs here")
+    api_key: str = ""
+    remote_model: str = Field("", description="its name there; empty: the first one it lists")
+    remote_template: str = Field("chatml", description="chat template of the model there")
+
+
+class ModelsSettings(Section):
+    """Where `rag models pull` looks."""
+
+    hub: str = Field("", description="address of a hub or of a mirror; empty: only whole addresses")
 
 
 class AnsweringSettings(Section):
@@ -134,6 +159,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     engine: EngineSettings = EngineSettings()
+    models: ModelsSettings = ModelsSettings()
     answering: AnsweringSettings = AnsweringSettings()
     cost: CostSettings = CostSettings()
 

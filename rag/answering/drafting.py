@@ -11,7 +11,7 @@ from rag.answering.brief import marked, messages, pack
 from rag.answering.sentences import sentences
 from rag.engine.generator import Finished, Generator, Reuse, Sampling, Terms
 from rag.engine.prompt import Piece, render
-from rag.models.lockfile import entry
+from rag.models.lockfile import ChatTemplate
 from rag.settings import AnsweringSettings
 from rag.types import Passage, Principal
 
@@ -25,8 +25,13 @@ class Drafter:
     """Asks the generator with a question and passages."""
 
     def __init__(
-        self, generator: Generator, settings: AnsweringSettings, reuse: Reuse = Reuse.APPROXIMATE
+        self,
+        generator: Generator,
+        settings: AnsweringSettings,
+        template: ChatTemplate,
+        reuse: Reuse = Reuse.APPROXIMATE,
     ) -> None:
+        self.template = template
         # Approximate where the model's gate was passed: the engine falls back to exact where it was not.
         self.generator, self.settings, self.reuse = generator, settings, reuse
 
@@ -55,6 +60,4 @@ class Drafter:
     async def _prompt(self, question: str, passages: Sequence[Passage], account: Account) -> list[Piece]:
         packed = await pack(passages, self.generator, budget_tokens=self.settings.context_tokens)
         account.model = str((await self.generator.info())["name"])
-        template = entry(account.model).template
-        assert template is not None, "a generator in models.lock has a chat template"
-        return marked(render(messages(question, packed), template), packed)
+        return marked(render(messages(question, packed), self.template), packed)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.child import Inbox, Request, answer
-from rag.engine.cores import cores
+from rag.engine.devices import offload
 from rag.engine.generator import Reuse
 from rag.engine.job import Job, Logits, prepared
 from rag.engine.kv import gate
@@ -23,9 +23,12 @@ from rag.engine.queue import WaitingLine
 from rag.engine.scheduler import Limits, Scheduler
 from rag.engine.sequence import Sequence, Share
 from rag.engine.speculation import best_length
-from rag.errors import Cancelled, DecodeError, RagError
+from rag.engine.tuning import tuned
+from rag.errors import Cancelled, DecodeError, ModelError, RagError
+from rag.models.abilities import abilities
 from rag.models.check import choose
 from rag.models.check import fingerprint as build_of
+from rag.models.header import read_header
 from rag.models.lockfile import entry, locate
 from rag.models.verification import verify
 from rag.settings import EngineSettings
@@ -41,28 +44,41 @@ class EngineService:
 
     def __init__(self, home: str, engine: dict[str, Any]) -> None:
         settings = EngineSettings(**engine)
-        self.entry = entry(settings.model)
+        self.entry = entry(settings.model, Path(home))
         path = locate(self.entry, Path(home))
         verify(path, self.entry)
         self.flags = choose(self.entry, path, Path(home))
-        self.threads = settings.threads or cores()
+        self.tuning = tuned(
+            self.entry, path, Path(home), settings, use_extra_bufts=self.flags.use_extra_bufts
+        )
+        self.header = read_header(path)
+        self.abilities = abilities(self.header)
+        if not self.abilities.generates:
+            raise ModelError(f"{path}: {self.abilities.reason}")
+        cells = settings.context * settings.slots
+        self.offload = offload(self.header, settings.gpu_layers, cells=cells)
         self.model = Model(
             path,
             context=settings.context,
             slots=settings.slots,
-            micro_batch=settings.micro_batch,
-            threads=self.threads,
-            gpu_layers=settings.gpu_layers,
+            micro_batch=self.tuning.micro_batch,
+            threads=self.tuning.threads,
+            batch_threads=self.tuning.batch_threads,
+            flash_attention=self.tuning.flash_attention,
+            gpu_layers=self.offload.layers,
             use_extra_bufts=self.flags.use_extra_bufts,
         )
-        self._longest_piece = self.model.longest_piece
         self.pace = Pace()
+        if self.tuning.is_measured:
+            self.pace = Pace(
+                decode_ms=self.tuning.step_ms(1), token_ms=max(0.01, self.tuning.prefill_ms_per_token)
+            )
         line = WaitingLine(max_requests=settings.max_queue, max_tokens=settings.max_queue_tokens)
-        limits = Limits(settings.slots, self.model.context, settings.micro_batch, settings.step_target_ms)
+        limits = Limits(settings.slots, self.model.context, self.tuning.micro_batch, settings.step_target_ms)
         self.scheduler = Scheduler(limits, line, self.pace)
-        self.lookup = settings.lookup
+        self.lookup = settings.lookup and self.abilities.can_trim
         self._jobs: dict[Sequence, Job] = {}
-        self.facts = probe(self.model)
+        self.facts = probe(self.model, self.abilities, self.header.rope.factors)
         self.filler = self._filler(Path(home), settings)
         self.most_reuse = self._most_reuse(Path(home), settings)
 
@@ -92,9 +108,11 @@ class EngineService:
             "sha256": self.entry.sha256,
             "quantisation": self.entry.quantisation,
             "licence": self.entry.licence,
-            "threads": self.threads,
+            "threads": self.tuning.threads,
+            "tuning": self.tuning.note,
             "extra_bufts": self.flags.use_extra_bufts,
             "note": self.flags.note,
+            "offload": self.offload.note,
             "active": len(self.scheduler.running),
             "waiting": len(self.scheduler.line),
             "step_ms": round(self.pace.step_ms(1), 1),

@@ -164,4 +164,4 @@ def constraint(sampling: Sampling, passages: list[list[int]], model: Model) -> C
     if sampling.verbatim:
         return Verbatim(passages, model.endings, model.pieces, model.vocabulary)
     text = sampling.grammar or (gbnf_of(sampling.json_schema) if sampling.json_schema else "")
-    return Grammar(model.vocab, text, model.vocabulary) if text else None
+    return Grammar(model.vocab, text, model.vocabulary, barred=model.barred) if text else None

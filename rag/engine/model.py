@@ -1,4 +1,4 @@
-"""A model file under llama.cpp: tokens, batches and KV cells. The only importer of llama_cpp."""
+"""A model file under llama.cpp: tokens, batches and KV cells."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.engine.batch import Batch
+from rag.engine.grammar import barred_tokens
 from rag.engine.kv.rope import Rope
 from rag.engine.sequence import Share
 from rag.errors import DecodeError, ModelError
@@ -21,6 +22,25 @@ from rag.errors import DecodeError, ModelError
 LOG_LEVEL_WARN = 3
 MOST_DRAFTED = 15  # tokens beside the newest one that a sequence may have checked in one step
 GROWTH = 64  # a tokeniser may need a few more tokens than there are bytes
+
+
+SAID: deque[str] = deque(maxlen=5)
+
+
+def _listen(level: int, text: bytes, _: ctypes.c_void_p) -> None:
+    if level >= LOG_LEVEL_WARN and (line := text.decode("utf-8", "replace").strip(" .\n")):
+        SAID.append(line)
+
+
+# llama.cpp has one log for the whole process and goes on calling whoever listened last, so this never goes.
+LISTENER = llama.llama_log_callback(_listen)
+
+
+def last_words() -> str:
+    """What llama.cpp warned of since this was last asked."""
+    words = "; ".join(SAID)
+    SAID.clear()
+    return words
 
 
 class Model:
@@ -39,30 +59,28 @@ class Model:
         slots: int,
         micro_batch: int,
         threads: int,
+        batch_threads: int = 0,
         flash_attention: bool = False,
         gpu_layers: int = 0,
         use_extra_bufts: bool = True,
     ) -> None:
-        self._said: deque[str] = deque(maxlen=5)
-        self._log = llama.llama_log_callback(self._on_log)
-        llama.llama_log_set(self._log, ctypes.c_void_p(0))
+        llama.llama_log_set(LISTENER, ctypes.c_void_p(0))
         self._model: Any = None
         self._context: Any = None
         load = _model_params(gpu_layers, use_extra_bufts)
         self._model = llama.llama_model_load_from_file(str(path).encode(), load)
         if not self._model:
-            raise ModelError(f"{path} cannot be loaded by llama.cpp: {self._last_words()}")
+            raise ModelError(f"{path} cannot be loaded by llama.cpp: {last_words()}")
         # A slot holds what it was asked for, but never more than the model was trained for.
         self.context = min(context, llama.llama_model_n_ctx_train(self._model))
         self.slots, self.flash_attention = slots, flash_attention
         step = 2 * micro_batch + slots * (1 + MOST_DRAFTED)
-        params = _context_params(self.context * slots, slots, step, micro_batch, threads, flash_attention)
+        params = _context_params(self.context * slots, slots, step, micro_batch, flash_attention)
+        params.n_threads, params.n_threads_batch = threads, batch_threads or threads
         self._context = llama.llama_init_from_model(self._model, params)
         if not self._context:
             sizes = f"{slots} slots of {self.context} cells"
-            raise ModelError(
-                f"no context of {sizes}: {self._last_words()}; lower engine.context or engine.slots"
-            )
+            raise ModelError(f"no context of {sizes}: {last_words()}; lower engine.context or engine.slots")
         self.vocab = llama.llama_model_get_vocab(self._model)
         self._memory = llama.llama_get_memory(self._context)
         self._batch = Batch(step)
@@ -106,6 +124,11 @@ class Model:
         return bool(llama.llama_vocab_is_eog(self.vocab, token) or self.is_control(token))
 
     @cached_property
+    def barred(self) -> NDArray[np.bool_]:
+        """Tokens that no grammar may use."""
+        return barred_tokens(self.vocab, self.vocabulary)
+
+    @cached_property
     def endings(self) -> frozenset[int]:
         """Every token that ends a turn."""
         return frozenset(token for token in range(self.vocabulary) if self.ends(token))
@@ -122,9 +145,7 @@ class Model:
         # llama.cpp computes neighbouring streams in one pass only if they come in order.
         rows = self._batch.fill(sorted(shares, key=lambda share: share.slot))
         if status := llama.llama_decode(self._context, self._batch.native):
-            raise DecodeError(
-                f"llama.cpp could not compute a step (status {status}) {self._last_words()}".strip()
-            )
+            raise DecodeError(f"llama.cpp could not compute a step (status {status}) {last_words()}".strip())
         return [self._logits(rows[share.slot]) for share in shares]
 
     def trim(self, slot: int, keep: int) -> None:
@@ -144,7 +165,7 @@ class Model:
         pointer = state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
         if not llama.llama_state_seq_set_data(self._context, pointer, state.nbytes, slot):
             self.trim(slot, 0)
-            raise DecodeError(f"llama.cpp refused a state of {state.nbytes} bytes: {self._last_words()}")
+            raise DecodeError(f"llama.cpp refused a state of {state.nbytes} bytes: {last_words()}")
 
     def scratch(self, size: int) -> NDArray[np.uint8]:
         """A buffer that is kept, for states on their way."""
@@ -160,20 +181,11 @@ class Model:
         size = llama.llama_model_meta_val_str(self._model, name.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace") if size >= 0 else None
 
-    @cached_property
-    def recalls(self) -> bool:
-        """Whether what was computed can be cut off again or kept: not so for recurrent models."""
-        return not (
-            llama.llama_model_is_recurrent(self._model)
-            or llama.llama_model_is_hybrid(self._model)
-            or llama.llama_model_n_swa(self._model) > 0
-        )
-
     def rope(self, factors: Sequence[float] = ()) -> Rope:
         """How keys are rotated. Raises ModelError if they may not stand at another position, and why."""
         kind = llama.llama_model_rope_type(self._model)
         scaling = self.setting("{arch}.rope.scaling.type")
-        if not self.recalls or not llama.llama_memory_can_shift(self._memory):
+        if not llama.llama_memory_can_shift(self._memory):
             raise ModelError("this architecture does not allow KV to be moved to other positions")
         if kind not in (llama.LLAMA_ROPE_TYPE_NORM, llama.LLAMA_ROPE_TYPE_NEOX):
             raise ModelError(f"KV cannot be moved: rotation of type {kind} (only norm and neox are known)")
@@ -222,15 +234,6 @@ class Model:
             size = llama.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, False)
         return buffer.raw[:size]
 
-    def _on_log(self, level: int, text: bytes, _: ctypes.c_void_p) -> None:
-        if level >= LOG_LEVEL_WARN and (line := text.decode("utf-8", "replace").strip(" .\n")):
-            self._said.append(line)
-
-    def _last_words(self) -> str:
-        words = "; ".join(self._said)
-        self._said.clear()
-        return words
-
 
 def _model_params(gpu_layers: int, use_extra_bufts: bool) -> Any:
     params = llama.llama_model_default_params()
@@ -239,14 +242,11 @@ def _model_params(gpu_layers: int, use_extra_bufts: bool) -> Any:
     return params
 
 
-def _context_params(
-    cells: int, slots: int, step: int, micro_batch: int, threads: int, flash_attention: bool
-) -> Any:
+def _context_params(cells: int, slots: int, step: int, micro_batch: int, flash_attention: bool) -> Any:
     params = llama.llama_context_default_params()
     params.n_ctx = cells
     params.n_batch, params.n_ubatch = step, micro_batch
     params.n_seq_max = slots
-    params.n_threads = params.n_threads_batch = threads
     # Off is faster at decode behind a long prompt on CPU, and answers from documents are that (rag doctor).
     params.flash_attn_type = (
         llama.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash_attention else llama.LLAMA_FLASH_ATTN_TYPE_DISABLED

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import llama_cpp as llama
 
+from rag.engine.devices import offload
 from rag.errors import ModelError
 
 DEPTH = 1536  # a question with its passages
@@ -15,10 +17,11 @@ SEED = 64  # tokens that are really computed to fill the depth; the rest are cop
 CROWD = 8  # sequences that a step may decode; one more is the one that copies pass through
 
 
-def load(path: str, *, gpu_layers: int, use_extra_bufts: bool) -> Any:
+def load(path: str, *, gpu_layers: int | Literal["auto", "all"], use_extra_bufts: bool) -> Any:
     """A model for rigs, to be freed after them. Raises ModelError."""
     params = llama.llama_model_default_params()
-    params.n_gpu_layers, params.use_extra_bufts = gpu_layers, use_extra_bufts
+    params.n_gpu_layers = offload(Path(path), gpu_layers, cells=DEPTH).layers if gpu_layers else 0
+    params.use_extra_bufts = use_extra_bufts
     model = llama.llama_model_load_from_file(path.encode(), params)
     if not model:
         raise ModelError(f"{path} cannot be loaded by llama.cpp")

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,12 +18,14 @@ from rag.engine.cores import cores
 from rag.errors import ModelError
 from rag.models.check import fingerprint
 from rag.models.lockfile import Entry
+from rag.settings import EngineSettings
 from rag.workers import ENVIRONMENT, how_it_ended
 
 MICRO_BATCH = 512
 MARGIN = 0.08  # what a shared machine's noise may pretend; below it the default stays
 FORMAT = "1"  # raised when what is measured changes its meaning
 BUSY = 0.05  # part of the time that others may take before a measurement is not believed
+BUSY_LASTS_S = 3600.0  # how long such a measurement is not repeated
 PATIENCE = 3.0  # budgets that a child may take before it is given up
 
 Name = TypeVar("Name")
@@ -70,14 +73,14 @@ class Tuning:
     note: str = ""
 
     @classmethod
-    def default(cls, pinned: Pinned = FREE, note: str = "") -> Tuning:
+    def default(cls, pins: Pinned = FREE, note: str = "") -> Tuning:
         """What runs without a measurement: all cores, flash attention off."""
-        threads = pinned.threads or cores()
+        threads = pins.threads or cores()
         return cls(
             threads=threads,
             batch_threads=threads,
-            micro_batch=pinned.micro_batch or MICRO_BATCH,
-            flash_attention=bool(pinned.flash_attention),
+            micro_batch=pins.micro_batch or MICRO_BATCH,
+            flash_attention=bool(pins.flash_attention),
             note=note,
         )
 
@@ -110,8 +113,8 @@ def tune(
     path: Path,
     home: Path,
     *,
-    pinned: Pinned = FREE,
-    gpu_layers: int = 0,
+    pins: Pinned = FREE,
+    gpu_layers: int | str = 0,
     use_extra_bufts: bool = True,
     budget_s: float | None = None,
     measure: Measure | None = None,
@@ -122,16 +125,16 @@ def tune(
     Never raises for what a child did: the default is returned with a note, and the next start tries again.
     """
     file = home / "tuning.json"
-    facts = [fingerprint(entry), FORMAT, cores(), pinned, gpu_layers, use_extra_bufts]
+    facts = [fingerprint(entry), FORMAT, cores(), pins, gpu_layers, use_extra_bufts]
     key = hashlib.sha256("\n".join(map(str, facts)).encode()).hexdigest()
     known = _read(file)
-    if tuning := _parse(known.get(key)):
+    if tuning := _parse(_still_good(known.get(key))):
         return tuning
     budget_s = budget_s or budget(path.stat().st_size)
     options = {
-        "threads": sorted({pinned.threads} if pinned.threads else thread_counts(), reverse=True),
-        "flash": [False, True] if pinned.flash_attention is None else [pinned.flash_attention],
-        "micro_batches": [pinned.micro_batch] if pinned.micro_batch else [512, 256, 128],
+        "threads": sorted({pins.threads} if pins.threads else thread_counts(), reverse=True),
+        "flash": [False, True] if pins.flash_attention is None else [pins.flash_attention],
+        "micro_batches": [pins.micro_batch] if pins.micro_batch else [512, 256, 128],
         "gpu_layers": gpu_layers,
         "use_extra_bufts": use_extra_bufts,
         "budget_s": budget_s,
@@ -140,19 +143,20 @@ def tune(
     try:
         tuning = _parse(json.loads((measure or run)(command, PATIENCE * budget_s + 10)))
     except (ModelError, ValueError) as error:
-        return Tuning.default(pinned, f"not tuned: {error}")
+        return Tuning.default(pins, f"not tuned: {error}")
     if tuning is None:
-        return Tuning.default(pinned, "not tuned: the measuring child gave no result")
+        return Tuning.default(pins, "not tuned: the measuring child gave no result")
+    lasts_s = float("inf")
     if tuning.waited > BUSY:
-        return _on_a_busy_machine(tuning, pinned)
+        tuning, lasts_s = _on_a_busy_machine(tuning, pins), BUSY_LASTS_S
     # Keys of other builds and CPUs stay: a home may be shared by machines.
-    _write(file, {**known, key: asdict(tuning)})
+    _write(file, {**known, key: asdict(tuning) | {"until": time.time() + lasts_s}})
     return tuning
 
 
-def _on_a_busy_machine(tuning: Tuning, pinned: Pinned) -> Tuning:
-    # Who shares the cores finds fewer threads faster, and would be wrong an hour later. Not remembered.
-    calm = Tuning.default(pinned)
+def _on_a_busy_machine(tuning: Tuning, pins: Pinned) -> Tuning:
+    # Who shares the cores finds fewer threads faster, and would be wrong an hour later.
+    calm = Tuning.default(pins)
     return replace(
         tuning,
         threads=calm.threads,
@@ -160,7 +164,7 @@ def _on_a_busy_machine(tuning: Tuning, pinned: Pinned) -> Tuning:
         micro_batch=calm.micro_batch,
         flash_attention=calm.flash_attention,
         note=f"the machine was busy ({tuning.waited:.0%} of the time went to others): the defaults stay, and "
-        f"the next start measures again; {tuning.note}",
+        f"a start in an hour measures again; {tuning.note}",
     )
 
 
@@ -208,6 +212,31 @@ def run(command: list[str], timeout_s: float) -> str:
         words = lines[-1] if lines and done.returncode > 0 else how_it_ended(done.returncode)
         raise ModelError(f"the measuring child failed: {words}")
     return done.stdout.decode()
+
+
+def _still_good(values: Any) -> Any:
+    """What was remembered, unless its time is over."""
+    if not isinstance(values, dict):
+        return None
+    return (
+        {name: value for name, value in values.items() if name != "until"}
+        if (values.get("until", 0.0) > time.time())
+        else None
+    )
+
+
+def tuned(entry: Entry, path: Path, home: Path, engine: EngineSettings, *, use_extra_bufts: bool) -> Tuning:
+    """How the settings want the model run here."""
+    pins = pinned(engine)
+    if not engine.tune:
+        return Tuning.default(pins)
+    return tune(entry, path, home, pins=pins, gpu_layers=engine.gpu_layers, use_extra_bufts=use_extra_bufts)
+
+
+def pinned(engine: EngineSettings) -> Pinned:
+    """What the settings fix."""
+    flash = None if engine.flash_attention == "auto" else engine.flash_attention == "on"
+    return Pinned(engine.threads or None, engine.micro_batch or None, flash)
 
 
 def _parse(values: Any) -> Tuning | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from rag.engine import roofline
 from rag.engine.rig import CROWD, Rig, free, load
@@ -32,7 +32,7 @@ class Options:
     threads: list[int]
     flash: list[bool]
     micro_batches: list[int]
-    gpu_layers: int
+    gpu_layers: int | Literal["auto", "all"]
     use_extra_bufts: bool
     budget_s: float
 

@@ -1,9 +1,13 @@
-"""The models that may run: one entry each in models.lock, with the digest of every file that matters."""
+"""The models that may run: one entry each in models.lock, with the digest of every file that matters.
+
+There are two locks of one form: the packaged one, and that of a home for models which its owner added.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -14,13 +18,44 @@ LOCK = Path(__file__).with_name("models.lock")
 
 
 @dataclass(frozen=True, slots=True)
+class Wrap:
+    """What stands before and after a text."""
+
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatTemplate:
-    """The text around a turn. `{role}` stands for the role; `system` is used when a conversation has none."""
+    """The text around a turn. `{role}` stands for the role; `system` is used when a conversation has none.
+
+    `start` opens every prompt; `roles` renames roles; `turns` gives a role its own text around a turn; `fold`
+    puts the system text into the user turn that follows, for models without a system turn. `markers` spell
+    turns without being control tokens of the model: they are broken up in text from elsewhere.
+    """
 
     before: str
     after: str
     answer: str
     system: str = ""
+    start: str = ""
+    roles: Mapping[str, str] = field(default_factory=dict, hash=False)
+    turns: Mapping[str, Wrap] = field(default_factory=dict, hash=False)
+    fold: Wrap | None = None
+    markers: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> ChatTemplate:
+        """The template that a TOML table describes."""
+        turns = {role: Wrap(**wrap) for role, wrap in table.get("turns", {}).items()}
+        fold = Wrap(**table["fold"]) if "fold" in table else None
+        markers = tuple(table.get("markers", ()))
+        return cls(**{**table, "turns": turns, "fold": fold, "markers": markers})
+
+    def around(self, role: str) -> Wrap:
+        """What stands before and after a turn of this role."""
+        wrap = self.turns.get(role, Wrap(self.before, self.after))
+        return Wrap(wrap.before.replace("{role}", self.roles.get(role, role)), wrap.after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +83,8 @@ class Entry:
 
     @property
     def sha256(self) -> str:
-        """The digest of the weights."""
-        return self.files[0].sha256
+        """The digest of the weights; empty for a model that another server runs."""
+        return self.files[0].sha256 if self.files else ""
 
     @property
     def size(self) -> int:
@@ -57,18 +92,40 @@ class Entry:
         return sum(file.size for file in self.files)
 
 
-def load_lock(path: Path = LOCK) -> dict[str, Entry]:
-    """Every entry by its name."""
-    tables = tomllib.loads(path.read_text("utf-8"))
-    return {name: _entry(name, table) for name, table in tables.items()}
+def load_lock(home: Path | None = None) -> dict[str, Entry]:
+    """Every entry by its name: the packaged ones, then those of the home."""
+    packaged = read_lock(LOCK)
+    own = read_lock(own_lock(home)) if home else {}
+    if shadowed := sorted(packaged.keys() & own.keys()):
+        raise ModelError(
+            f"{own_lock(home)} names {shadowed[0]!r} anew, which Permafrost brings along; "
+            f"remove it with `rag models rm {shadowed[0]}` and add it under another name"
+        )
+    return packaged | own
 
 
-def entry(name: str) -> Entry:
+def entry(name: str, home: Path | None = None) -> Entry:
     """The entry of that name. Raises UnknownModel that lists what there is."""
-    entries = load_lock()
+    entries = load_lock(home)
     if name not in entries:
         raise UnknownModel(f"no model {name!r} in models.lock; have {', '.join(entries)}")
     return entries[name]
+
+
+def own_lock(home: Path | None) -> Path:
+    """The lock of the models that the owner of a home added."""
+    return (home or Path("kb")) / "models" / "models.lock"
+
+
+def read_lock(path: Path) -> dict[str, Entry]:
+    """The entries of one lock; none when the file is not there. Raises ModelError for a damaged one."""
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+        return {name: _entry(name, table) for name, table in tables.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); mend or remove it") from None
 
 
 def locate(entry: Entry, home: Path | None = None) -> Path:
@@ -87,5 +144,8 @@ def locate(entry: Entry, home: Path | None = None) -> Path:
 
 def _entry(name: str, table: dict[str, Any]) -> Entry:
     files = tuple(PinnedFile(path, **pinned) for path, pinned in table.pop("files").items())
-    template = ChatTemplate(**table.pop("template")) if "template" in table else None
+    for path in (table["file"], *(file.path for file in files)):
+        if Path(path).is_absolute() or ".." in Path(path).parts:
+            raise ValueError(f"{name}: {path} does not lie below models/")
+    template = ChatTemplate.of(table.pop("template")) if "template" in table else None
     return Entry(name=name, files=files, template=template, **table)

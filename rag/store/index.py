@@ -207,7 +207,7 @@ def find_model(model: str, home: Path) -> tuple[Path, str]:
     if folder.is_absolute() or folder.is_dir():
         weights = folder / "model.safetensors"
         return folder, digest(weights) if weights.exists() else ""
-    pinned = entry(model)
+    pinned = entry(model, home)
     folder = locate(pinned, home)
     verify(folder, pinned)
     return folder, pinned.sha256

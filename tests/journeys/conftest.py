@@ -29,7 +29,12 @@ HANDBOOK = {
 def environment(home: Path) -> dict[str, str]:
     """What a run of the program sees: nothing of the developer's own settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
-    return kept | {"RAG_HOME": str(home), "RAG_ENGINE_N_CTX": "4096", "COLUMNS": "200"}
+    return kept | {
+        "RAG_HOME": str(home),
+        "RAG_ENGINE_CONTEXT": "2048",
+        "RAG_ENGINE_TUNE": "false",
+        "COLUMNS": "200",
+    }
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def test_a_folder_is_fed_searched_asked_and_streamed(
     tmp_path: Path, handbook: Path, family: Callable[[int], list[int]], gone: Callable[[list[int]], bool]
 ) -> None:
     before = set(family(os.getpid()))
-    with Rag.open(tmp_path / "kb", engine={"context": 2048}) as rag:
+    with Rag.open(tmp_path / "kb", engine={"context": 2048, "tune": False}) as rag:
         summary = rag.ingest(handbook)
         assert (summary.new, summary.quarantined) == (4, ())
         assert rag.ingest(handbook).unchanged == 4

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from rag.answering.brief import wording
-from rag.assembly import System, open_system
+from rag.assembly import System, open_system, template_of
 from rag.assistant import Assistant, Delta, Event, Final, Sources
 from rag.engine.generator import SHARED_WITH_NOBODY, Finished, Sampling, Terms
 from rag.engine.generator import Delta as Token
 from rag.engine.prompt import Piece
 from rag.errors import IndexUnavailable
+from rag.models.lockfile import entry
 from rag.settings import Settings
 from rag.types import Answer, Message, Outcome, Principal, Tier, Usage
 
@@ -26,6 +27,8 @@ DOCUMENTS = {
     "history.md": "# History\n\nNordwind Tools was founded by Karl Brandt in 1998. "
     "The first workshop stood in Kiel.\n",
 }
+
+TEMPLATE = template_of(entry("smollm2-135m-instruct"))
 
 
 class Script:
@@ -62,7 +65,7 @@ class Desk:
     def ask(self, question: str, *, says: str = "", tier: Tier = Tier.SMALL, **more: Any) -> list[Event]:
         mine = self.system.assistant
         self.script = Script(says)
-        spoken = Assistant(mine.retriever, self.script, mine.vectors, mine.meter, mine.settings)
+        spoken = Assistant(mine.retriever, self.script, mine.vectors, mine.meter, mine.settings, TEMPLATE)
         return self.events(spoken, question, tier=tier, **more)
 
     def events(self, assistant: Assistant, question: str, **more: Any) -> list[Event]:
@@ -168,7 +171,7 @@ def test_documents_and_question_are_never_control_pieces(desk: Desk) -> None:
     told = [piece.text for piece in desk.script.prompt if not piece.control]
     control = [piece.text for piece in desk.script.prompt if piece.control]
     assert told[0] == wording("system")
-    assert "Karl Brandt" in told[1] and "<|im_start|>system" in told[1]
+    assert "Karl Brandt" in told[1] and "<|im_start|>system" in told[-1]
     assert not any("Brandt" in text or "founded" in text for text in control)
 
 

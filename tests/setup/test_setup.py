@@ -46,6 +46,8 @@ def test_a_machine_without_compiler_is_told_what_to_install(setup: ModuleType) -
 def test_a_full_disk_is_noticed_before_minutes_are_spent(setup: ModuleType) -> None:
     with pytest.raises(setup.SetupError, match=r"1\.0 GiB free .* needs 4"):
         setup.check_machine(which=everything, free_bytes=1 << 30, has_venv=True)
+    with pytest.raises(setup.SetupError, match="needs 14"):
+        setup.check_machine(which=everything, free_bytes=1 << 33, has_venv=True, gpu="cuda")
 
 
 def test_a_python_without_venv_is_told_the_package(setup: ModuleType) -> None:
@@ -68,6 +70,59 @@ def test_only_old_gcc_on_an_amx_cpu_gets_the_header(
     assert any("-include" in argument for argument in plan.cmake) is included
     assert ("GCC 12" in plan.why) is included
     assert "-DLLAMA_BUILD_SERVER=OFF" in plan.cmake
+
+
+@pytest.mark.parametrize(
+    ("text", "gpu", "argument"),
+    [
+        ("1", "cuda", "-DGGML_CUDA=on"),
+        ("cuda", "cuda", "-DGGML_CUDA=on"),
+        ("Vulkan", "vulkan", "-DGGML_VULKAN=on"),
+        ("metal", "metal", "-DGGML_METAL=on"),
+    ],
+)
+def test_a_gpu_is_compiled_for_when_it_is_named(
+    setup: ModuleType, text: str, gpu: str, argument: str
+) -> None:
+    assert setup.gpu_named(text) == gpu
+    plain = setup.plan(compiler=GCC12, cpu_flags=AMX, header=HEADER)
+    with_gpu = setup.plan(compiler=GCC12, cpu_flags=AMX, header=HEADER, gpu=gpu)
+    assert set(with_gpu.cmake) - set(plain.cmake) == {argument}
+    assert setup.wheel_folder(plain) != setup.wheel_folder(with_gpu)
+
+
+@pytest.mark.parametrize("text", ["", "0"])
+def test_without_a_gpu_the_plan_is_the_plain_one(setup: ModuleType, text: str) -> None:
+    assert setup.gpu_named(text) == ""
+    plan = setup.plan(compiler=CLANG, cpu_flags=AMX, header=HEADER)
+    assert list(plan.cmake) == setup.LEAN
+
+
+def test_an_unknown_gpu_is_refused_with_the_choices(setup: ModuleType) -> None:
+    with pytest.raises(setup.SetupError, match="GPU=rocm is unknown: choose cuda, vulkan, metal"):
+        setup.gpu_named("rocm")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "tool", "need"), [("cuda", "nvcc", "CUDA toolkit"), ("vulkan", "glslc", "apt-get install glslc")]
+)
+def test_a_gpu_without_its_compiler_is_refused_in_the_first_second(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch, gpu: str, tool: str, need: str
+) -> None:
+    monkeypatch.delenv("CUDACXX", raising=False)
+
+    def without(name: str) -> str | None:
+        return None if name == tool else everything(name)
+
+    with pytest.raises(setup.SetupError, match=f"GPU={gpu} needs .*{need}"):
+        setup.check_machine(which=without, free_bytes=1 << 40, has_venv=True, gpu=gpu)
+    setup.check_machine(which=everything, free_bytes=1 << 40, has_venv=True, gpu=gpu)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="has Metal")
+def test_metal_is_for_macos(setup: ModuleType) -> None:
+    with pytest.raises(setup.SetupError, match="GPU=metal needs macOS"):
+        setup.check_machine(which=everything, free_bytes=1 << 40, has_venv=True, gpu="metal")
 
 
 def test_a_wheel_built_another_way_is_not_taken_from_the_cache(setup: ModuleType) -> None:

@@ -12,6 +12,7 @@ from rag.engine.kv.rope import F16, Rope
 from rag.engine.model import Model
 from rag.engine.sequence import Share
 from rag.errors import ModelError
+from rag.models.abilities import Abilities
 
 DISTANCE = 40
 LARGEST_ERROR = 0.02  # of the largest key; F16 rounds twice, a wrong rotation is off by the whole
@@ -26,10 +27,10 @@ class Facts:
     note: str = ""
 
 
-def probe(model: Model, factors: Sequence[float] = ()) -> Facts:
-    """Compute a few tokens and look at what they leave behind."""
-    if not model.recalls:
-        return Facts(None, None, "off: this architecture cannot take back what it has read")
+def probe(model: Model, can: Abilities, factors: Sequence[float] = ()) -> Facts:
+    """Compute a few tokens and look at what they leave behind; what the header rules out is not tried."""
+    if not can.can_trim:
+        return Facts(None, None, f"off: {can.reason}")
     token = model.tokens("the", control=False)[:1]
     try:
         model.decode([Share(0, 0, token * (DISTANCE + 1))])
@@ -39,6 +40,8 @@ def probe(model: Model, factors: Sequence[float] = ()) -> Facts:
     finally:
         model.trim(0, 0)
     try:
+        if not can.can_shift:
+            raise ModelError(can.reason)
         rope = model.rope(factors)
         if state.shape.k_type != F16:
             raise ModelError("KV can be moved as F16 only")

@@ -24,7 +24,7 @@ from rag.types import Message
 
 pytestmark = pytest.mark.model
 T = TypeVar("T")
-SETTINGS = EngineSettings(context=1024, slots=4, max_queue=2, micro_batch=64, threads=1)
+SETTINGS = EngineSettings(context=1024, slots=4, max_queue=2, micro_batch=64, threads=1, tune=False)
 WORDS = ("a tree", "a bird", "a fish", "a town", "a king", "a song")
 COUNTING = Sampling(max_tokens=12)
 

@@ -83,7 +83,7 @@ def test_a_model_is_measured_in_a_child_behind_a_real_depth(tiny: Path, tmp_path
 @pytest.mark.model
 def test_what_the_settings_pin_is_not_tried_otherwise(tiny: Path, tmp_path: Path) -> None:
     pinned = Pinned(threads=1, micro_batch=64, flash_attention=True)
-    found = tune(ENTRY, tiny, tmp_path, pinned=pinned, budget_s=2.0)
+    found = tune(ENTRY, tiny, tmp_path, pins=pinned, budget_s=2.0)
     assert found.is_measured, found.note
     assert (found.threads, found.batch_threads, found.micro_batch, found.flash_attention) == (1, 1, 64, True)
 
@@ -109,7 +109,7 @@ def test_another_model_build_or_cpu_is_measured_anew(
 def test_other_pinned_settings_are_measured_anew(file: Path, tmp_path: Path) -> None:
     child = Child()
     tune(ENTRY, file, tmp_path, measure=child)
-    tune(ENTRY, file, tmp_path, pinned=Pinned(threads=1), measure=child)
+    tune(ENTRY, file, tmp_path, pins=Pinned(threads=1), measure=child)
     assert [asked["threads"] for asked in child.asked][1] == [1]
 
 
@@ -135,7 +135,7 @@ def test_a_damaged_record_only_costs_a_measurement(file: Path, tmp_path: Path) -
 def test_a_child_without_a_result_leaves_the_defaults_with_a_note(
     file: Path, tmp_path: Path, output: str
 ) -> None:
-    found = tune(ENTRY, file, tmp_path, pinned=Pinned(threads=1), measure=Child(output))
+    found = tune(ENTRY, file, tmp_path, pins=Pinned(threads=1), measure=Child(output))
     assert not found.is_measured and found.threads == 1
     assert "not tuned" in found.note
     assert tune(ENTRY, file, tmp_path, measure=Child()) == MEASURED  # a failure is not remembered
@@ -154,12 +154,18 @@ def test_a_child_that_crashes_or_hangs_is_an_error_that_says_so() -> None:
         tuning.run([sys.executable, "-c", "import time; time.sleep(60)"], 0.2)
 
 
-def test_what_a_busy_machine_says_is_neither_believed_nor_remembered(file: Path, tmp_path: Path) -> None:
+def test_what_a_busy_machine_says_is_not_believed_and_asked_again_an_hour_later(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     child = Child(replace(MEASURED, threads=1, flash_attention=True, waited=0.4))
     found = tune(ENTRY, file, tmp_path, measure=child)
     assert found.threads == cores() and not found.flash_attention
     assert found.prefill_tps == MEASURED.prefill_tps
     assert "busy" in found.note
+    assert tune(ENTRY, file, tmp_path, measure=child) == found
+    assert len(child.asked) == 1
+    later = tuning.time.time() + tuning.BUSY_LASTS_S + 1
+    monkeypatch.setattr(tuning.time, "time", lambda: later)
     tune(ENTRY, file, tmp_path, measure=child)
     assert len(child.asked) == 2
 

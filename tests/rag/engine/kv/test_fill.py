@@ -15,6 +15,8 @@ from rag.engine.kv.fill import Filler
 from rag.engine.kv.probe import Facts, probe
 from rag.engine.model import Model
 from rag.engine.sequence import Segment, Sequence, Share
+from rag.models.abilities import abilities
+from rag.models.header import read_header
 from rag.models.lockfile import entry, locate
 
 pytestmark = pytest.mark.model
@@ -37,7 +39,8 @@ def loaded() -> Iterator[Model]:
 
 @pytest.fixture(scope="module")
 def facts(loaded: Model) -> Facts:
-    return probe(loaded)
+    path = locate(entry("smollm2-135m-instruct"))
+    return probe(loaded, abilities(read_header(path)))
 
 
 @pytest.fixture

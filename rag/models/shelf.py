@@ -1,0 +1,135 @@
+"""The models that the owner of a home added: their files, and the lock that pins them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from rag.errors import BadRequest, ModelError, UnknownModel
+from rag.models.lockfile import LOCK, Entry, own_lock, read_lock
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+SPARE_BYTES = 256 << 20
+HEADING = "# Models of this home, written by `rag models`. A file whose SHA-256 differs is refused.\n"
+
+
+class Shelf:
+    """`models/` of a home. Entries are written whole or not at all, by one process at a time."""
+
+    def __init__(self, home: Path) -> None:
+        self.folder = home / "models"
+        self.lock = own_lock(home)
+
+    def entries(self) -> dict[str, Entry]:
+        """The added models by their names."""
+        return read_lock(self.lock)
+
+    def free_name(self, name: str) -> str:
+        """The name, if a new model may have it. Raises BadRequest when not."""
+        if not NAME.fullmatch(name):
+            raise BadRequest(
+                f"{name!r} cannot be the name of a model: use up to 64 of a-z, 0-9, dot, dash and "
+                "underscore, a letter or number first; choose one with --name"
+            )
+        if name in read_lock(LOCK):
+            raise BadRequest(f"Permafrost brings a model {name!r} along; choose another --name")
+        if name in self.entries():
+            raise BadRequest(f"there is a model {name!r} already; `rag models rm {name}` or choose --name")
+        return name
+
+    def room_for(self, size: int) -> None:
+        """Raises ModelError unless a file of `size` bytes fits beside some spare room."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        free = shutil.disk_usage(self.folder).free
+        if free < size + SPARE_BYTES:
+            raise ModelError(
+                f"{free / 1e9:.1f} GB free where {self.folder} lies, the model needs "
+                f"{(size + SPARE_BYTES) / 1e9:.1f}; make room"
+            )
+
+    def place(self, part: Path, entry: Entry) -> None:
+        """Give a finished file its name and enter it. Raises BadRequest if the name was taken meanwhile."""
+        with self._alone():
+            self.free_name(entry.name)
+            part.replace(self.folder / entry.file)
+            self._write({**self.entries(), entry.name: entry})
+
+    def remove(self, name: str) -> list[Path]:
+        """Take a model out; the files that no other entry pins are deleted, and returned."""
+        with self._alone():
+            entries = self.entries()
+            if name not in entries:
+                raise UnknownModel(f"no added model {name!r}; have {', '.join(entries) or 'none'}")
+            gone = entries.pop(name)
+            self._write(entries)  # first: an entry without its file would be an error to everyone
+            kept = {
+                file.path for entry in [*entries.values(), *read_lock(LOCK).values()] for file in entry.files
+            }
+            unused = [self.folder / file.path for file in gone.files if file.path not in kept]
+            for file in unused:
+                file.unlink(missing_ok=True)
+            return unused
+
+    def _write(self, entries: Mapping[str, Entry]) -> None:
+        fresh = self.lock.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with fresh.open("w", encoding="utf-8") as stream:
+                stream.write(HEADING + "".join(map(to_toml, entries.values())))
+                stream.flush()
+                os.fsync(stream.fileno())
+            fresh.replace(self.lock)
+        except OSError as error:
+            with suppress(OSError):
+                fresh.unlink()
+            raise ModelError(f"{self.lock} cannot be written: {error.strerror}") from None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def to_toml(entry: Entry) -> str:
+    """An entry in the form of models.lock."""
+    name = _text(entry.name)
+    lines = [f"\n[{name}]"]
+    for key in ("kind", "package", "file", "licence", "quantisation", "source"):
+        if value := getattr(entry, key):
+            lines.append(f"{key} = {_text(value)}")
+    for file in entry.files:
+        lines += [
+            f"\n[{name}.files.{_text(file.path)}]",
+            f"sha256 = {_text(file.sha256)}",
+            f"size = {file.size}",
+        ]
+    if entry.template:
+        lines.append(f"\n[{name}.template]")
+        lines += [
+            f"{key} = {_value(value)}" for key, value in asdict(entry.template).items() if value is not None
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_text(key)} = {_value(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return _text(str(value))
+
+
+def _text(value: str) -> str:
+    # A JSON string is a TOML string, but for the one control character that JSON lets stand.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,77 @@
+"""A local file becomes a frozen model."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rag.errors import BadRequest, ModelError, ModelMismatch
+from rag.models.intake import Keep, Wish, add, name_of
+from rag.models.lockfile import entry, locate
+from rag.models.shelf import Shelf
+from rag.models.verification import verify
+
+Maker = Callable[..., Path]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "home")
+
+
+def test_a_file_is_copied_pinned_and_found(made: Maker, shelf: Shelf, tmp_path: Path) -> None:
+    path = made("Tiny Chat.F16.gguf", keys={"general.license": "mit"})
+    model = add(shelf, path, Wish())
+    assert (model.name, model.licence, model.quantisation) == ("tiny-chat.f16", "mit", "F16")
+    assert model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    home = tmp_path / "home"
+    found = locate(entry(model.name, home), home)
+    verify(found, model)
+    assert not found.is_symlink() and model.template and model.template.before == "<|im_start|>{role}\n"
+
+
+def test_a_linked_file_stays_where_it_is_and_is_watched(made: Maker, shelf: Shelf, tmp_path: Path) -> None:
+    path = made("big.gguf")
+    model = add(shelf, path, Wish("mine", "MIT"), keep=Keep.LINK)
+    found = locate(model, tmp_path / "home")
+    assert found.is_symlink() and model.licence == "MIT"
+    verify(found, model)
+    with path.open("r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        stream.write(b"!")
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(ModelMismatch, match=model.sha256):
+        verify(found, model)
+    shelf.remove("mine")
+    assert path.exists()  # the link is ours, the file is not
+
+
+def test_what_cannot_answer_is_refused_and_leaves_nothing(made: Maker, shelf: Shelf) -> None:
+    with pytest.raises(
+        ModelError, match="bert.gguf cannot be a generator: architecture 'bert' is an encoder"
+    ):
+        add(shelf, made("bert.gguf", "bert"), Wish())
+    with pytest.raises(ModelError, match="--template"):
+        add(shelf, made("base.gguf", tokens=["a"]), Wish())
+    assert not shelf.entries() and not list(shelf.folder.glob("*"))
+
+
+def test_the_owner_may_name_the_template(made: Maker, shelf: Shelf) -> None:
+    model = add(shelf, made("base.gguf", tokens=["a"]), Wish(template="gemma"))
+    assert model.template and model.template.fold
+    assert "<start_of_turn>" in model.template.markers  # ordinary text in this vocabulary
+
+
+def test_a_second_model_of_a_name_is_refused(made: Maker, shelf: Shelf) -> None:
+    path = made("one.gguf")
+    add(shelf, path, Wish())
+    with pytest.raises(BadRequest, match="there is a model 'one' already"):
+        add(shelf, path, Wish())
+
+
+def test_a_name_is_made_of_the_files() -> None:
+    assert name_of(Path("Qwen2.5-1.5B Instruct.Q4_K_M.gguf")) == "qwen2.5-1.5b-instruct.q4_k_m"
