@@ -27,7 +27,7 @@ CRASHES_ALLOWED = 3
 CRASH_WINDOW_S = 60.0
 # Kernels meet at barriers hundreds of times per token. By default a thread burns its time slice there while
 # the other one waits for a core: on a busy machine decode was 13 times slower and took 11 times the CPU.
-ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
+ENVIRONMENT = {"GOMP_SPINCOUNT": "4000"}
 
 
 class Caller(Protocol):

@@ -77,6 +77,7 @@ class EngineService:
         limits = Limits(settings.slots, self.model.context, self.tuning.micro_batch, settings.step_target_ms)
         self.scheduler = Scheduler(limits, line, self.pace)
         self.lookup = settings.lookup and self.abilities.can_trim
+        self.steps, self.steps_s, self.native_s = 0, 0.0, 0.0
         self._jobs: dict[Sequence, Job] = {}
         self.facts = probe(self.model, self.abilities, self.header.rope.factors)
         self.filler = self._filler(Path(home), settings)
@@ -115,6 +116,9 @@ class EngineService:
             "offload": self.offload.note,
             "active": len(self.scheduler.running),
             "waiting": len(self.scheduler.line),
+            "steps": self.steps,
+            "steps_s": self.steps_s,
+            "native_s": self.native_s,
             "step_ms": round(self.pace.step_ms(1), 1),
             "prefill_token_ms": round(self.pace.prefill_ms, 2),
             "kv": self.filler.cache.describe() if self.filler else None,
@@ -238,6 +242,8 @@ class EngineService:
             job.deliver()
             if job.reason:
                 self._finish(job)
+        self.steps += 1
+        self.steps_s += time.perf_counter() - now
 
     def _draft(self) -> None:
         """Guess what the readers' answers say next, as far as the batch has compute to spare."""
@@ -261,7 +267,10 @@ class EngineService:
     def _decode(self, shares: list[Share]) -> Iterable[tuple[Share, list[Logits]]]:
         """Compute a step; when llama.cpp refuses it, every share alone, so that only the bad one fails."""
         try:
-            return list(zip(shares, self.model.decode(shares), strict=True))
+            begin = time.perf_counter()
+            rows = self.model.decode(shares)
+            self.native_s += time.perf_counter() - begin
+            return list(zip(shares, rows, strict=True))
         except DecodeError as error:
             if len(shares) == 1:
                 self._fail(self._job_in(shares[0].slot), error)
@@ -269,9 +278,9 @@ class EngineService:
             computed: list[tuple[Share, list[Logits]]] = []
             for share in shares:
                 self.model.trim(share.slot, share.start)
-                for one, rows in self._decode([share]):
+                for one, views in self._decode([share]):
                     # The views are overwritten by the next decode.
-                    computed.append((one, [row.copy() for row in rows]))
+                    computed.append((one, [row.copy() for row in views]))
             return computed
 
     def _advance(self, share: Share, rows: list[Logits]) -> list[Job]:

@@ -24,6 +24,7 @@ from rag.errors import ContextTooLong
 from rag.types import Usage
 
 Logits = NDArray[np.float32]
+Part = tuple[str | list[int], bool, bool]  # text or tokens, whether it is the template's, whether a passage
 
 
 @dataclass(eq=False, slots=True)
@@ -111,7 +112,7 @@ def prepared(
     request: Request,
     model: Model,
     *,
-    prompt: list[tuple[str, bool, bool]],
+    prompt: list[Part],
     sampling: dict[str, Any],
     terms: dict[str, Any],
     most_reuse: Reuse = Reuse.APPROXIMATE,
@@ -138,7 +139,7 @@ def prepared(
     )
 
 
-def refuse_a_book(prompt: list[tuple[str, bool, bool]], model: Model) -> None:
+def refuse_a_book(prompt: list[Part], model: Model) -> None:
     """Raise ContextTooLong for a text that cannot fit, without cutting it into tokens first."""
     fewest = sum(len(text) for text, _, _ in prompt) // model.longest_piece
     if fewest > model.context:
@@ -147,11 +148,11 @@ def refuse_a_book(prompt: list[tuple[str, bool, bool]], model: Model) -> None:
         )
 
 
-def segments(prompt: list[tuple[str, bool, bool]], model: Model) -> list[Segment]:
+def segments(prompt: list[Part], model: Model) -> list[Segment]:
     """Tokens of a prompt: every passage for itself, what stands between passages joined."""
     found: list[Segment] = []
     for text, control, chunk in prompt:
-        tokens = model.tokens(text, control=control)
+        tokens = model.tokens(text, control=control) if isinstance(text, str) else list(text)
         if found and not chunk and not found[-1].chunk:
             found[-1].tokens.extend(tokens)
         elif tokens:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from rag.engine.pacing import Pace
 from rag.engine.suffix import SuffixAutomaton
 
-SHORTEST = 2  # tokens that must agree before what follows them is guessed
+SHORTEST = 3  # tokens that must agree before what follows them is guessed
 TRUST = 0.85  # of a long run: the chance of the next token
 WEIGHT = 4.0  # observations that the first guess at the chance is worth
 

@@ -146,6 +146,7 @@ class KvCache:
         kept = sum(node.block is not None for node in self.tree.nodes.values())
         return {
             "nodes": len(self.tree.nodes),
+            "token_bytes": self.shape.token_bytes if self.shape else 0,
             "in_memory": kept,
             "memory_bytes": self._in_memory,
             "disk_bytes": self._on_disk,
