@@ -5,7 +5,7 @@ PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),pyt
 BIN := .venv/bin
 DOCS ?= tests/data/handbook
 DEMO_HOME ?= .demo/$(shell echo "$(abspath $(DOCS))" | cksum | cut -d' ' -f1)
-SUITE ?= ingest retrieval answers
+SUITE ?= ingest retrieval answers engine
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export QUESTION GPU DEV TORCH_INDEX
 
@@ -40,7 +40,7 @@ test: check  ## everything that CI runs
 format: setup  ## rewrite code and generated docs in house format
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/python .setup/docs.py
 
-bench: setup  ## measure (SUITE=ingest|retrieval|answers); tables here, JSON in tests/bench/out
+bench: setup  ## measure (SUITE=ingest|retrieval|answers|engine); tables here, JSON in tests/bench/out
 	@set -e; for suite in $(SUITE); do $(BIN)/python tests/bench/$$suite.py; done
 
 lock: setup  ## resolve the dependencies anew and write .setup/lock

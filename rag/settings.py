@@ -112,7 +112,7 @@ class EngineSettings(Section):
     unproven_reuse: bool = Field(False, description="do so without that proof, for measuring")
     lookup: bool = Field(True, description="guess quotes from the passages and check them in one step")
     kv_memory_bytes: int = Field(512_000_000, ge=0, description="KV kept in memory for later prompts")
-    kv_disk_bytes: int = Field(4_000_000_000, ge=0, description="KV kept on disk; it outlives a restart")
+    kv_disk_bytes: int = Field(2_000_000_000, ge=0, description="KV kept on disk; it outlives a restart")
     gpu_layers: Annotated[int, Field(ge=-1)] | Literal["auto", "all"] = Field(
         "auto", description="layers on the GPU; auto: as many as fit its free memory"
     )

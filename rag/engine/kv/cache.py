@@ -13,6 +13,7 @@ from rag.engine.kv.disk import Disk
 from rag.engine.kv.layout import Block, Shape
 from rag.engine.kv.tree import Match, Node, Tree, digest
 
+MIN_FREE_BYTES = 1_000_000_000  # of the disk, left to everything else
 WRITES_AT_ONCE = 4  # blocks that wait for the disk stay in memory
 
 
@@ -33,7 +34,13 @@ class KvCache:
     """
 
     def __init__(
-        self, folder: Path, fingerprint: str, *, memory_bytes: int, disk_bytes: int, min_free_bytes: int = 0
+        self,
+        folder: Path,
+        fingerprint: str,
+        *,
+        memory_bytes: int,
+        disk_bytes: int,
+        min_free_bytes: int = MIN_FREE_BYTES,
     ) -> None:
         self.memory_bytes, self.disk_bytes, self.min_free_bytes = memory_bytes, disk_bytes, min_free_bytes
         self.fingerprint = fingerprint

@@ -401,8 +401,8 @@ def test_a_step_that_llama_refuses_fails_its_own_sequence_only(run: Loop, tmp_pa
         return decode([replace(one, tokens=[10**6]) if one.slot == 1 else one for one in shares])
 
     service.model.decode = spoilt  # type: ignore[method-assign]
-    service._receive(inbox)
+    service.receive(inbox)
     while not service.scheduler.is_idle:
-        service._step()
+        service.batcher.step()
     service.close()
     assert isinstance(bad.failed, DecodeError) and good.failed is None and good.said
