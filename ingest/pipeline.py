@@ -20,6 +20,7 @@ from rag.models.lockfile import entry, locate
 from rag.settings import Settings
 from rag.store.catalog import Catalog
 from rag.store.queue import Claim, Queue, Shelf
+from rag.store.revocation import revoke_kv
 from rag.store.vectors import Vectors
 from rag.types import Chunk, DocumentState, Principal
 
@@ -91,6 +92,7 @@ class Pipeline:
         """Delete the points of replaced, removed and half-filled versions."""
         retired = await asyncio.to_thread(self.catalog.retired_versions)
         if retired:
+            await asyncio.to_thread(revoke_kv, self.settings.home)
             await self.vectors.delete(retired)
             await asyncio.to_thread(self.catalog.forget, retired)
 

@@ -143,6 +143,27 @@ def test_events_tell_the_plan_before_the_work(run: Run, docs: Path) -> None:
     assert sum(isinstance(event, Published) for event in events) == 2
 
 
+def test_removing_and_replacing_take_the_kv_of_answers_with_them(
+    run: Run, docs: Path, catalog: Catalog, pipeline: Pipeline
+) -> None:
+    def computed() -> Path:
+        block = pipeline.settings.home / "kv" / "build" / "block.kv"
+        block.parent.mkdir(parents=True, exist_ok=True)
+        block.write_bytes(b"keys and values of a passage")
+        return block
+
+    run(docs)
+    block = computed()
+    run(docs)
+    assert block.exists(), "nothing changed, so nothing had to go"
+    (docs / "leave.md").write_text("# Leave\n\nEmployees have 30 days of paid leave a year.\n")
+    run(docs)
+    assert not block.exists()
+    block = computed()
+    asyncio.run(pipeline.remove([document.id for document in catalog.documents(Principal())]))
+    assert not block.exists()
+
+
 def test_removing_deletes_points_and_chunks(
     run: Run, docs: Path, catalog: Catalog, vectors: Any, pipeline: Pipeline
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from rag.engine.kv.disk import Disk
 from rag.engine.kv.layout import Block, Shape
 from rag.engine.kv.tree import Match, Node, Tree, digest
+from rag.store.revocation import epoch
 
 MIN_FREE_BYTES = 1_000_000_000  # of the disk, left to everything else
 WRITES_AT_ONCE = 4  # blocks that wait for the disk stay in memory
@@ -47,6 +48,7 @@ class KvCache:
         self.tree = Tree(fingerprint)
         self.shape: Shape | None = None
         self.counts = Counts()
+        self._folder, self._epoch = folder, epoch(folder)
         self._disk = Disk(folder, fingerprint)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="kv-writer")
         self._writes: dict[str, Future[None]] = {}
@@ -57,6 +59,7 @@ class KvCache:
 
     def match(self, namespace: str, prompt: Sequence[int]) -> Match:
         """The longest beginning of a prompt whose KV is kept."""
+        self._heed_revocation()
         self._open(namespace)
         return self.tree.match(namespace, prompt)
 
@@ -129,6 +132,7 @@ class KvCache:
 
     def save_next(self) -> bool:
         """In a quiet moment: write the most valuable block that is only in memory. False: there is none."""
+        self._heed_revocation()
         self.settle()
         if len(self._writes) >= WRITES_AT_ONCE:
             return True
@@ -144,9 +148,19 @@ class KvCache:
         """Remove all KV of a namespace, from disk too."""
         root = self.root(namespace)
         self.settle(wait=True)
-        for children in list(root.children.values()):
-            for node in list(children):
-                self._drop(node)
+        for node in [node for children in root.children.values() for node in children]:
+            self._drop(node)
+
+    def _heed_revocation(self) -> None:
+        """Drop everything if a document was removed since it was computed."""
+        if (now := epoch(self._folder)) == self._epoch:
+            return
+        for namespace in list(self._namespaces):
+            self.forget(namespace)
+        for key in list(self._records):
+            self._disk.remove(key)
+            self._on_disk -= self._records.pop(key).bytes
+        self._epoch = now
 
     def describe(self) -> dict[str, Any]:
         """Sizes in bytes, and counts."""

@@ -13,6 +13,7 @@ from rag.engine.kv.cache import KvCache, fingerprint
 from rag.engine.kv.disk import Disk
 from rag.engine.kv.layout import Block, Shape
 from rag.engine.kv.tree import Tree
+from rag.store.revocation import revoke_kv
 
 SHAPE = Shape(1, 1, 2, 1, 8, 1, 2, 4, True)
 TOKEN = SHAPE.token_bytes
@@ -163,6 +164,29 @@ def test_a_forgotten_namespace_leaves_nothing_on_disk(tmp_path: Path) -> None:
     kept.forget("a")
     assert held(kept, "a", [1, 2, 3]) == [] and held(kept, "b", [1, 2, 3]) == [1, 2, 3]
     assert len(list(tmp_path.rglob("*.kv"))) == 1
+
+
+def test_a_removed_document_leaves_no_kv_anywhere(tmp_path: Path) -> None:
+    kept = cache(tmp_path / "kv")
+    put(kept, "a", [1, 2, 3])
+    while kept.save_next():
+        kept.settle(wait=True)
+    put(kept, "b", [4, 5])
+    revoke_kv(tmp_path)
+    assert not list(tmp_path.rglob("*.kv"))
+    assert held(kept, "a", [1, 2, 3]) == held(kept, "b", [4, 5]) == []
+    put(kept, "a", [7, 8])
+    kept.close()
+    again = cache(tmp_path / "kv")
+    assert held(again, "a", [7, 8]) == [7, 8] and held(again, "b", [4, 5]) == []
+
+
+def test_an_engine_that_ends_after_a_removal_writes_nothing_back(tmp_path: Path) -> None:
+    kept = cache(tmp_path / "kv")
+    put(kept, "a", [1, 2, 3])
+    revoke_kv(tmp_path)
+    kept.close()
+    assert not list(tmp_path.rglob("*.kv"))
 
 
 def test_a_torn_write_is_cleared_away(tmp_path: Path) -> None:
