@@ -20,6 +20,7 @@ from rag.api.server import serve as serve_until_signal
 from rag.assembly import open_system
 from rag.doctor import examine
 from rag.errors import RagError
+from rag.evaluation.cli import register as register_evaluation
 from rag.models.cli import register as register_models
 from rag.sdk import Client, Rag
 from rag.settings import Settings, load
@@ -170,6 +171,7 @@ def doctor(context: typer.Context) -> None:
 
 register(app)
 register_models(app)
+register_evaluation(app)
 
 
 def main() -> None:

@@ -83,7 +83,14 @@ class EngineService:
     def _accept(self, request: Request) -> None:
         begin = time.process_time()
         try:
-            job = prepared(request, self.model, most_reuse=self.opened.most_reuse, **request.args)
+            opened = self.opened
+            job = prepared(
+                request,
+                self.model,
+                most_reuse=opened.most_reuse,
+                least_repair=opened.least_repair,
+                **request.args,
+            )
             job.cpu_s = time.process_time() - begin
             self.batcher.accept(job)
         except RagError as error:

@@ -116,6 +116,7 @@ def prepared(
     sampling: dict[str, Any],
     terms: dict[str, Any],
     most_reuse: Reuse = Reuse.APPROXIMATE,
+    least_repair: int = 0,
 ) -> Job:
     """A request made ready. Raises BadRequest or ContextTooLong, before anything is computed."""
     pairs = tuple((token, bias) for token, bias in sampling.pop("logit_bias", ()))
@@ -124,9 +125,10 @@ def prepared(
     refuse_a_book(prompt, model)
     pieces = segments(prompt, model)
     passages = [segment.tokens for segment in pieces if segment.chunk]
-    kinds = {
+    kinds: dict[str, Any] = {
         "priority": Priority(terms.get("priority", Priority.INTERACTIVE)),
         "reuse": min(Reuse(terms.get("reuse", Reuse.EXACT)), most_reuse, key=list(Reuse).index),
+        "repair": max(terms.get("repair", 0), least_repair),
     }
     asked = Terms(**{**terms, **kinds})
     return Job(

@@ -27,7 +27,8 @@ from rag.settings import EngineSettings
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A loaded model and all that is known of it here. `most_reuse`: what settings, model and gate allow."""
+    """A loaded model and all that is known of it here. `most_reuse`: what settings, model and gate allow;
+    `least_repair`: the repair that the gate was passed with."""
 
     entry: Entry
     flags: Flags
@@ -38,6 +39,7 @@ class Opened:
     facts: Facts
     filler: Filler | None
     most_reuse: Reuse
+    least_repair: int
 
     def describe(self) -> dict[str, Any]:
         """What runs."""
@@ -89,9 +91,8 @@ def open_model(home: Path, settings: EngineSettings) -> Opened:
     )
     facts = probe(model, can, header.rope.factors)
     filler = open_filler(home, settings, model, facts, identity(pinned, facts, flags))
-    return Opened(
-        pinned, flags, tuning, can, gpu, model, facts, filler, most_reuse(home, settings, facts, filler)
-    )
+    reuse, repair = most_reuse(home, settings, facts, filler), least_repair(home, filler)
+    return Opened(pinned, flags, tuning, can, gpu, model, facts, filler, reuse, repair)
 
 
 def identity(pinned: Entry, facts: Facts, flags: Flags) -> str:
@@ -123,3 +124,9 @@ def most_reuse(home: Path, settings: EngineSettings, facts: Facts, filler: Fille
         return Reuse.EXACT
     proven = settings.unproven_reuse or gate.passed(home, filler.cache.fingerprint)
     return Reuse.APPROXIMATE if proven else Reuse.EXACT
+
+
+def least_repair(home: Path, filler: Filler | None) -> int:
+    """The repair that the gate was passed with; 0 where it was not passed."""
+    verdict = gate.verdict(home, filler.cache.fingerprint) if filler else {}
+    return int(verdict["repair"]) if verdict.get("passed") and "repair" in verdict else 0

@@ -1,7 +1,7 @@
 """The engine beside what people would run instead, built from the same llama.cpp source, in one run.
 
 `python tests/bench/engine.py [MODEL ...] [--only NAME ...]`, MODEL as in MODELS. Peers are compiled at the
-first run (minutes). Both default models take the better part of an hour on two cores; nothing else should run.
+first run (minutes). Both default models take the better part of an hour on two cores, which must be idle.
 """
 
 from __future__ import annotations
