@@ -33,7 +33,7 @@ class EngineService:
         self.model, tuning = self.opened.model, self.opened.tuning
         pace = Pace()
         if tuning.is_measured:
-            pace = Pace(decode_ms=tuning.step_ms(1), token_ms=max(0.01, tuning.prefill_ms_per_token))
+            pace = Pace(tuning.decode_ms, token_ms=max(0.01, tuning.prefill_ms_per_token))
         line = WaitingLine(max_requests=settings.max_queue, max_tokens=settings.max_queue_tokens)
         limits = Limits(settings.slots, self.model.context, tuning.micro_batch, settings.step_target_ms)
         self.scheduler = Scheduler(limits, line, pace)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-SMALL_STEP = 32  # tokens; up to here a step costs a base (reading the weights) and something per token
-FORGET = 0.95
+from collections.abc import Mapping
+
+SMALL_STEP = 32  # tokens; larger steps are pieces of prompts
+NEWS = 0.2  # weight of the newest step
+HOPE = 0.998  # a size that is not used any more is believed cheaper step by step, so that it is tried again
 
 
 class Pace:
     """Milliseconds of decode steps and of prefill tokens. Starts from guesses and follows the machine.
 
-    Small steps are a line through their last few dozen (least squares, older ones forgotten by FORGET), since
-    reading the weights costs the same however many tokens share it.
+    `decode_ms`: of steps of so many tokens, as far as they are known. Between known sizes it is interpolated;
+    a larger step costs a prompt's token more for each, until it was tried: a second token may cost half of a
+    first one where weights are unpacked for it, and nothing where they are only read.
     """
 
-    def __init__(self, *, decode_ms: float = 20.0, token_ms: float = 5.0) -> None:
-        # Two made-up steps on the line of the guesses; real ones push them out.
-        self._sums = [0.0] * 5
-        self._add(1, decode_ms)
-        self._add(SMALL_STEP, decode_ms + (SMALL_STEP - 1) * token_ms)
+    def __init__(self, decode_ms: Mapping[int, float] | None = None, *, token_ms: float = 5.0) -> None:
+        self._small = dict(decode_ms or {1: 20.0})
+        self._tried: set[int] = set(decode_ms or ())
         self._prefill_ms = token_ms
 
     @property
@@ -27,16 +29,23 @@ class Pace:
 
     def step_ms(self, tokens: int) -> float:
         """What a step of that many tokens takes."""
-        weight, x, y, xx, xy = self._sums
-        spread = weight * xx - x * x
-        slope = max(0.0, (weight * xy - x * y) / spread) if spread > 1e-9 else 0.0
-        base = max(0.0, (y - slope * x) / weight)
-        return max(1e-3, base + slope * tokens)
+        below = max((size for size in self._small if size <= tokens), default=min(self._small))
+        above = min((size for size in self._small if size >= tokens), default=0)
+        if not above:
+            return self._small[below] + (tokens - below) * self._prefill_ms
+        part = (tokens - below) / (above - below) if above > below else 0.0
+        return self._small[below] + part * (self._small[above] - self._small[below])
 
     def note(self, *, decoding: int, prefilling: int, ms: float) -> None:
         """A step was made."""
         if not prefilling and decoding <= SMALL_STEP:
-            self._add(decoding, ms)
+            weight = NEWS if decoding in self._tried else 1.0
+            known = self._small.get(decoding, ms)
+            self._small[decoding] = known + weight * (ms - known)
+            self._tried.add(decoding)
+            for size in self._small:
+                if size not in (1, decoding):
+                    self._small[size] *= HOPE
         elif prefilling >= SMALL_STEP:
             spent = ms - (self.step_ms(decoding) if decoding else 0.0)
             measured = max(spent, 0.1 * ms) / prefilling
@@ -46,7 +55,3 @@ class Pace:
         """How many prompt tokens fit into a step beside `decoding` tokens, so that it keeps to the target."""
         room = target_ms - self.step_ms(decoding)
         return max(least, min(most, int(room / self._prefill_ms)))
-
-    def _add(self, tokens: int, ms: float) -> None:
-        values = (1.0, float(tokens), ms, float(tokens * tokens), tokens * ms)
-        self._sums = [FORGET * old + new for old, new in zip(self._sums, values, strict=True)]

@@ -16,7 +16,7 @@ def scheduler(
     *, slots: int = 4, micro_batch: int = 64, target_ms: float = 100.0, queue: int = 8
 ) -> Scheduler:
     line = WaitingLine(max_requests=queue, max_tokens=10_000)
-    pace = Pace(decode_ms=20.0, token_ms=1.0)
+    pace = Pace({1: 20.0}, token_ms=1.0)
     return Scheduler(Limits(slots, 1000, micro_batch, target_ms), line, pace)
 
 
