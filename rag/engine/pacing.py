@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 SMALL_STEP = 32  # tokens; larger steps are pieces of prompts
 NEWS = 0.2  # weight of the newest step
-HOPE = 0.998  # a size that is not used any more is believed cheaper step by step, so that it is tried again
+BAD_NEWS = 0.5  # the same when it took longer: a wrong hope costs time at every try
+HOPE = 0.9998  # a size that is not used any more is believed cheaper step by step, so that it is tried again
 
 
 class Pace:
@@ -39,8 +40,9 @@ class Pace:
     def note(self, *, decoding: int, prefilling: int, ms: float) -> None:
         """A step was made."""
         if not prefilling and decoding <= SMALL_STEP:
-            weight = NEWS if decoding in self._tried else 1.0
             known = self._small.get(decoding, ms)
+            weight = BAD_NEWS if ms > known and decoding > 1 else NEWS
+            weight = weight if decoding in self._tried else 1.0
             self._small[decoding] = known + weight * (ms - known)
             self._tried.add(decoding)
             for size in self._small:

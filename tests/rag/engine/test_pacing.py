@@ -32,7 +32,7 @@ def test_one_dear_size_is_known_as_such_after_one_step() -> None:
 def test_a_size_that_once_was_dear_is_tried_again_some_day() -> None:
     pace = Pace({1: 60.0, 4: 900.0}, token_ms=1.0)
     assert best_length([0.9], 3, pace) == 0
-    for _ in range(2000):
+    for _ in range(20_000):
         pace.note(decoding=1, prefilling=0, ms=60.0)
     assert best_length([0.9], 3, pace) == 3
 
