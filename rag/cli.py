@@ -25,7 +25,7 @@ from rag.models.cli import register as register_models
 from rag.sdk import Client, Rag
 from rag.settings import Settings, load
 from rag.silence import silence
-from rag.terminal import answer_json, show_events, show_passages
+from rag.terminal import answer_json, settings_of, show_events, show_passages
 from rag.types import Passage, Tier
 
 app = typer.Typer(
@@ -61,12 +61,6 @@ def options(
         raise typer.Exit
     context.meta["settings"] = load(home=home)
     context.meta["open_system"] = open_system
-
-
-def settings_of(context: typer.Context) -> Settings:
-    """The settings in force for this run."""
-    settings: Settings = context.meta["settings"]
-    return settings
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Answers and passages as a person reads them in a terminal."""
+"""What the commands share: the settings of a run, and answers and passages as a person reads them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from rich.table import Table
 
 from rag.assistant import Delta, Event, Final
 from rag.errors import WorkerError
+from rag.settings import Settings
 from rag.types import Answer, Citation, Outcome, Passage
 from rag.wire import rag_part
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """The settings in force for this run."""
+    settings: Settings = context.meta["settings"]
+    return settings
 
 
 def show_events(events: Iterable[Event], *, sources: bool) -> Answer:

@@ -41,6 +41,8 @@ class Batcher:
             job.sampler.close()
             raise
         self._jobs[job.sequence] = job
+        sequence, running = job.sequence, self.scheduler.running
+        sequence.fill = self.filler.fill(sequence, running) if self.filler else plain(sequence)
         # At once, so that a burst fills the slots before it counts as a queue.
         self.admit()
 
@@ -61,10 +63,6 @@ class Batcher:
         """Give free slots to those whose turn it is."""
         for sequence in self.scheduler.admit():
             self._jobs[sequence].started = time.monotonic()
-            if self.filler:
-                sequence.fill = self.filler.fill(sequence, list(self.scheduler.running))
-            else:
-                sequence.fill = plain(sequence)
             self._resume(sequence)
 
     def _resume_the_paused(self) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-from pathlib import Path
 from typing import Literal
 
 from llama_cpp import _ggml
 
 from rag.engine.offload import Device, Offload, plan
-from rag.models.header import Header, read_header
+from rag.models.header import Header
 
 GPU_KINDS = (1, 2)  # dedicated and integrated, in ggml-backend.h
 
 
-def offload(header: Header | Path, requested: int | Literal["auto", "all"], *, cells: int) -> Offload:
+def offload(header: Header, requested: int | Literal["auto", "all"], *, cells: int) -> Offload:
     """How many layers of a model go to the GPUs of this machine beside `cells` cells of KV."""
-    if isinstance(header, Path):
-        header = read_header(header)
     return plan(header, requested, devices(), cells=cells)
 
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from rag.engine.batch import Batch
 from rag.engine.grammar import barred_tokens
-from rag.engine.kv.rope import Rope
 from rag.engine.sequence import Share
 from rag.errors import DecodeError, ModelError
 
 LOG_LEVEL_WARN = 3
 MOST_DRAFTED = 15  # tokens beside the newest one that a sequence may have checked in one step
+ROPE_TYPES = {llama.LLAMA_ROPE_TYPE_NORM: "norm", llama.LLAMA_ROPE_TYPE_NEOX: "neox"}
 GROWTH = 64  # a tokeniser may need a few more tokens than there are bytes
 
 
@@ -173,35 +173,16 @@ class Model:
             self._scratch = np.zeros(size, np.uint8)
         return self._scratch
 
-    def setting(self, name: str) -> str | None:
-        """One line of the file's metadata; "{arch}" in the name stands for the architecture."""
-        buffer = ctypes.create_string_buffer(256)
-        if "{arch}" in name:
-            name = name.replace("{arch}", self.setting("general.architecture") or "")
-        size = llama.llama_model_meta_val_str(self._model, name.encode(), buffer, len(buffer))
-        return buffer.value.decode("utf-8", "replace") if size >= 0 else None
+    @property
+    def can_shift(self) -> bool:
+        """Whether llama.cpp allows KV of this architecture to be moved to other positions."""
+        return bool(llama.llama_memory_can_shift(self._memory))
 
-    def rope(self, factors: Sequence[float] = ()) -> Rope:
-        """How keys are rotated. Raises ModelError if they may not stand at another position, and why."""
+    @property
+    def rope_type(self) -> str:
+        """Which dimensions of a key turn together: "norm", "neox", or the number of another way."""
         kind = llama.llama_model_rope_type(self._model)
-        scaling = self.setting("{arch}.rope.scaling.type")
-        if not llama.llama_memory_can_shift(self._memory):
-            raise ModelError("this architecture does not allow KV to be moved to other positions")
-        if kind not in (llama.LLAMA_ROPE_TYPE_NORM, llama.LLAMA_ROPE_TYPE_NEOX):
-            raise ModelError(f"KV cannot be moved: rotation of type {kind} (only norm and neox are known)")
-        if scaling not in (None, "", "none", "linear"):
-            raise ModelError(f"KV cannot be moved: the model scales its positions ({scaling})")
-        size = int(self.setting("{arch}.attention.key_length") or 0) or (
-            llama.llama_model_n_embd(self._model) // llama.llama_model_n_head(self._model)
-        )
-        return Rope(
-            head_size=size,
-            dims=int(self.setting("{arch}.rope.dimension_count") or size),
-            base=float(self.setting("{arch}.rope.freq_base") or 10_000.0),
-            scale=llama.llama_model_rope_freq_scale_train(self._model),
-            halves=kind == llama.LLAMA_ROPE_TYPE_NEOX,
-            factors=tuple(factors),
-        )
+        return ROPE_TYPES.get(kind, str(kind))
 
     def describe(self) -> dict[str, Any]:
         """What runs: llama.cpp's words for the model and the build."""

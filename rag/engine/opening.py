@@ -89,7 +89,7 @@ def open_model(home: Path, settings: EngineSettings) -> Opened:
         gpu_layers=gpu.layers,
         use_extra_bufts=flags.use_extra_bufts,
     )
-    facts = probe(model, can, header.rope.factors)
+    facts = probe(model, can, header)
     filler = open_filler(home, settings, model, facts, identity(pinned, facts, flags))
     reuse, repair = most_reuse(home, settings, facts, filler), least_repair(home, filler)
     return Opened(pinned, flags, tuning, can, gpu, model, facts, filler, reuse, repair)
@@ -109,10 +109,10 @@ def open_filler(
     cache = KvCache(
         home / "kv",
         fingerprint,
+        facts.shape,
         memory_bytes=settings.kv_memory_bytes,
         disk_bytes=settings.kv_disk_bytes,
     )
-    cache.shape = facts.shape
     return Filler(model, cache, facts.rope)
 
 

@@ -11,6 +11,7 @@ import llama_cpp as llama
 
 from rag.engine.devices import offload
 from rag.errors import ModelError
+from rag.models.header import read_header
 
 DEPTH = 1536  # a question with its passages
 SEED = 64  # tokens that are really computed to fill the depth; the rest are copies of their cells
@@ -20,7 +21,9 @@ CROWD = 8  # sequences that a step may decode; one more is the one that copies p
 def load(path: str, *, gpu_layers: int | Literal["auto", "all"], use_extra_bufts: bool) -> Any:
     """A model for rigs, to be freed after them. Raises ModelError."""
     params = llama.llama_model_default_params()
-    params.n_gpu_layers = offload(Path(path), gpu_layers, cells=DEPTH).layers if gpu_layers else 0
+    if gpu_layers:
+        gpu_layers = offload(read_header(Path(path)), gpu_layers, cells=DEPTH).layers
+    params.n_gpu_layers = gpu_layers
     params.use_extra_bufts = use_extra_bufts
     model = llama.llama_model_load_from_file(path.encode(), params)
     if not model:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rag.engine.pacing import Pace
 from rag.engine.queue import WaitingLine
-from rag.engine.sequence import Sequence, Share
+from rag.engine.sequence import Sequence, Share, common_prefix
 from rag.errors import BadRequest, ContextTooLong
 
 # Below 64 tokens llama.cpp's matrix kernels lose speed; half of that is the least a prompt gets beside
@@ -126,7 +126,7 @@ class Scheduler:
             return False
         for other in self.running:
             if other.terms.namespace == namespace and other.span and not other.terms.replayable:
-                common = common_prefix(other.prompt, newcomer.prompt)
+                common = common_prefix(other.ids, newcomer.ids)
                 if common >= other.computed + WORTH_WAITING:
                     return True
         return False
@@ -134,11 +134,3 @@ class Scheduler:
 
 def _urgency(sequence: Sequence) -> tuple[bool, bool, int]:
     return sequence.is_batch_work, sequence.skipped < PATIENCE, sequence.missing
-
-
-def common_prefix(left: list[int], right: list[int]) -> int:
-    """How many tokens two lists begin with in common."""
-    for at, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return at
-    return min(len(left), len(right))

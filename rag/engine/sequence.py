@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rag.engine.generator import SHARED_WITH_NOBODY, Priority, Terms
+
+Ids = NDArray[np.int32]  # tokens by their numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Share:
 class Sequence:
     """A prompt on its way to an answer. Its KV fills positions 0 to `computed` of its slot.
 
+    `ids` is the prompt as an array. `epoch` names the last removal of a document when the prompt came in.
     `fill` hands out one span after the other and does what lies between them (restoring, keeping and trimming
     KV) when it is resumed; None from it is a pause in which others get their step.
     """
@@ -59,12 +65,15 @@ class Sequence:
     skipped: int = 0
     generated: list[int] = field(default_factory=list)
     draft: list[int] = field(default_factory=list)
+    epoch: str = ""
     fill: Iterator[Span | None] = field(default_factory=lambda: iter(()))
     span: Span | None = None
     prompt: list[int] = field(init=False)
+    ids: Ids = field(init=False)
 
     def __post_init__(self) -> None:
         self.prompt = [token for segment in self.segments for token in segment.tokens]
+        self.ids = np.asarray(self.prompt, np.int32)
 
     @property
     def cells(self) -> int:
@@ -100,3 +109,10 @@ class Sequence:
         """Its newest token and the tokens that may follow it."""
         tokens = [self.generated[-1], *self.draft]
         return Share(self.slot, self.computed, tokens, len(tokens), self.terms.replayable)
+
+
+def common_prefix(left: Ids, right: Ids) -> int:
+    """How many tokens two runs begin with in common."""
+    length = min(len(left), len(right))
+    different = np.flatnonzero(left[:length] != right[:length])
+    return int(different[0]) if len(different) else length

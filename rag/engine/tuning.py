@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,12 +13,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rag import throwaway
 from rag.engine.cores import cores
 from rag.errors import ModelError
 from rag.models.check import fingerprint
 from rag.models.lockfile import Entry
+from rag.remembered import recall, remember
 from rag.settings import EngineSettings
-from rag.workers import ENVIRONMENT, how_it_ended
 
 MICRO_BATCH = 512
 MARGIN = 0.08  # what a shared machine's noise may pretend; below it the default stays
@@ -127,8 +127,7 @@ def tune(
     file = home / "tuning.json"
     facts = [fingerprint(entry), FORMAT, cores(), pins, gpu_layers, use_extra_bufts]
     key = hashlib.sha256("\n".join(map(str, facts)).encode()).hexdigest()
-    known = _read(file)
-    if tuning := _parse(_still_good(known.get(key))):
+    if tuning := _parse(_still_good(recall(file).get(key))):
         return tuning
     budget_s = budget_s or budget(path.stat().st_size)
     options = {
@@ -150,7 +149,8 @@ def tune(
     if tuning.waited > BUSY:
         tuning, lasts_s = _on_a_busy_machine(tuning, pins), BUSY_LASTS_S
     # Keys of other builds and CPUs stay: a home may be shared by machines.
-    _write(file, {**known, key: asdict(tuning) | {"until": time.time() + lasts_s}})
+    with contextlib.suppress(OSError):  # forgetting only costs a second measurement
+        remember(file, key, asdict(tuning) | {"until": time.time() + lasts_s})
     return tuning
 
 
@@ -196,22 +196,14 @@ def pick(cost: Mapping[Name, float], default: Name) -> Name:
 
 
 def run(command: list[str], timeout_s: float) -> str:
-    """What the child writes. Raises ModelError with its last words."""
+    """What the measuring child writes. Raises ModelError with its last words."""
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=ENVIRONMENT | os.environ,
-            timeout=timeout_s,
-        )
-    except subprocess.TimeoutExpired:
+        ending = throwaway.run(command, timeout_s=timeout_s)
+    except TimeoutError:
         raise ModelError(f"measuring took longer than {timeout_s:g} s") from None
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        words = lines[-1] if lines and done.returncode > 0 else how_it_ended(done.returncode)
-        raise ModelError(f"the measuring child failed: {words}")
-    return done.stdout.decode()
+    if ending.status:
+        raise ModelError(f"the measuring child failed: {ending.why}")
+    return ending.output
 
 
 def _still_good(values: Any) -> Any:
@@ -244,19 +236,3 @@ def _parse(values: Any) -> Tuning | None:
         tuning = Tuning(**values)
         return replace(tuning, decode_ms={int(size): float(ms) for size, ms in tuning.decode_ms.items()})
     return None
-
-
-def _read(file: Path) -> dict[str, Any]:
-    # A damaged or unreadable memory only costs a second measurement.
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads(file.read_text("utf-8"))
-        return known if isinstance(known, dict) else {}
-    return {}
-
-
-def _write(file: Path, known: dict[str, Any]) -> None:
-    fresh = file.with_suffix(f".{os.getpid()}.tmp")
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(known, indent=1), "utf-8")
-        fresh.replace(file)

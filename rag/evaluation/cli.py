@@ -22,6 +22,7 @@ from rag.evaluation.table import show
 from rag.evaluation.verdict import Finding, Verdict, found, verdict_on
 from rag.models.lockfile import entry
 from rag.settings import Settings
+from rag.terminal import settings_of
 from rag.workers import Worker
 
 CONTROLLED = 10  # questions that are asked in the controls too
@@ -56,7 +57,7 @@ def chunk_cache(
 
     Exit status 1 if nothing passed.
     """
-    settings: Settings = context.meta["settings"]
+    settings = settings_of(context)
     if model:
         engine = settings.engine.model_copy(update={"model": model})
         settings = settings.model_copy(update={"engine": engine})

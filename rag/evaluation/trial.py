@@ -36,12 +36,12 @@ class Trial:
     def __init__(self, home: str, engine: dict[str, Any]) -> None:
         self.engine = open_model(Path(home), EngineSettings(**engine))
         self.model, facts = self.engine.model, self.engine.facts
-        if self.engine.filler is None or facts.rope is None:
+        if self.engine.filler is None or facts.shape is None or facts.rope is None:
             raise ModelError(f"nothing to measure: passages of this model are not moved: {facts.note}")
         self.fingerprint = self.engine.filler.cache.fingerprint
         self._folder = tempfile.TemporaryDirectory(prefix="rag-trial-")
-        cache = KvCache(Path(self._folder.name), "trial", memory_bytes=LEAST_MEMORY, disk_bytes=0)
-        cache.shape = facts.shape
+        folder = Path(self._folder.name)
+        cache = KvCache(folder, "trial", facts.shape, memory_bytes=LEAST_MEMORY, disk_bytes=0)
         self.filler = Filler(self.model, cache, facts.rope)
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from rag.models.shelf import Shelf
 from rag.models.templates import families
 from rag.models.verification import verify as check
 from rag.settings import Settings
+from rag.terminal import settings_of
 
 models = typer.Typer(
     invoke_without_command=True, help="The frozen models, and whether their files are right."
@@ -85,7 +86,7 @@ def pull(
 ) -> None:
     """Fetch a GGUF file whose digest you know. Run it again to go on after a broken transfer."""
     settings = settings_of(context)
-    place = hub.remote(what, source or hub_of(settings))
+    place = hub.remote(what, source or settings.models.hub)
     with httpx.Client(timeout=hub.TIMEOUT) as client:
         if not sha256:
             raise BadRequest(unpinned(place, hub.offered(client, place)))
@@ -162,14 +163,3 @@ def unpinned(place: hub.Remote, stated: str) -> str:
         f"{place.url} states sha256 {stated}; compare it with what the model's maker publishes, "
         f"then run again with --sha256 {stated}"
     )
-
-
-def hub_of(settings: Settings) -> str:
-    """The hub that is set, or ""."""
-    return settings.models.hub
-
-
-def settings_of(context: typer.Context) -> Settings:
-    """The settings in force for this run."""
-    settings: Settings = context.meta["settings"]
-    return settings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -151,8 +152,8 @@ class _Reader:
         if kind != STRING:
             self.skip(count * struct.calcsize(SCALARS[kind]), name)
             return None
-        for _ in range(count):
-            self.skip(self.number("Q", f"a length in {name}", STRING_BYTES), name)
+        for _ in self.strings(count, name):
+            pass
         return None
 
     def tensor(self) -> Tensor:
@@ -182,12 +183,9 @@ class _Reader:
         marks = struct.unpack(f"<{types[1]}i", self.take(4 * types[1], "the token types"))
         self.stream.seek(tokens[0])
         found: list[str] = []
-        for mark in marks:
-            length = self.number("Q", "a token", STRING_BYTES)
-            if mark == CONTROL and length <= CONTROL_BYTES and len(found) < CONTROL_TOKENS:
-                found.append(self.take(length, "a token").decode("utf-8", "replace"))
-            else:
-                self.skip(length, "a token")
+        for mark, token in zip(marks, self.strings(tokens[1], "the tokens"), strict=True):
+            if mark == CONTROL and len(token) <= CONTROL_BYTES and len(found) < CONTROL_TOKENS:
+                found.append(token.decode("utf-8", "replace"))
         return tuple(found)
 
     def refuse_short(self, table: tuple[Tensor, ...], data: int) -> None:
@@ -197,6 +195,17 @@ class _Reader:
                 f"{self.path} is cut off: its tensors need {ends} bytes, the file has {self.size}; "
                 "get it again"
             )
+
+    def strings(self, count: int, name: str) -> Iterator[bytes]:
+        """The bytes of so many strings: a plain loop, since a vocabulary is most of what there is to read."""
+        read, at = self.stream.read, self.stream.tell()
+        for _ in range(count):
+            length = int.from_bytes(read(8), "little")
+            at += 8 + length
+            if length > STRING_BYTES or at > self.size:
+                self.stream.seek(at - length - 8)
+                self.text(f"a string in {name}", STRING_BYTES)  # raises, and says what is wrong
+            yield read(length)
 
     def text(self, what: str, limit: int) -> str:
         length = self.number("Q", f"the length of {what}", limit)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from rag.models.header import Header, read_header
 from rag.models.intake import Facts, digest_of, pinned
 from rag.models.lockfile import Entry
 from rag.models.shelf import Shelf
-from rag.workers import ENVIRONMENT, how_it_ended
+from rag.throwaway import run
 
 # By their number in llama_ftype, the kinds that need no importance matrix.
 KINDS = {
@@ -68,14 +67,6 @@ def _origin(source: Entry, header: Header) -> str:
 
 def _run(path: Path, part: Path, kind: str, threads: int) -> None:
     command = [sys.executable, "-m", "rag.models.quantiser", str(path), str(part), kind, str(threads)]
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=ENVIRONMENT | os.environ,
-    )
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        why = " ".join(lines[-2:]) if done.returncode > 0 and lines else how_it_ended(done.returncode)
-        raise ModelError(f"{path} could not be made {kind}: {why}")
+    ending = run(command, lines=2)
+    if ending.status:
+        raise ModelError(f"{path} could not be made {kind}: {ending.why}")

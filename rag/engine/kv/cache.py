@@ -29,7 +29,7 @@ class Counts:
 
 
 class KvCache:
-    """Blocks by tokens and namespace. One thread uses it; one more of its own writes files.
+    """Blocks of one `shape` by tokens and namespace. One thread uses it; one more of its own writes files.
 
     `fingerprint` stands for all that KV depends on: model, build, types, layout, rope parameters.
     """
@@ -38,15 +38,15 @@ class KvCache:
         self,
         folder: Path,
         fingerprint: str,
+        shape: Shape,
         *,
         memory_bytes: int,
         disk_bytes: int,
         min_free_bytes: int = MIN_FREE_BYTES,
     ) -> None:
         self.memory_bytes, self.disk_bytes, self.min_free_bytes = memory_bytes, disk_bytes, min_free_bytes
-        self.fingerprint = fingerprint
+        self.fingerprint, self.shape = fingerprint, shape
         self.tree = Tree(fingerprint)
-        self.shape: Shape | None = None
         self.counts = Counts()
         self._folder, self._epoch = folder, epoch(folder)
         self._disk = Disk(folder, fingerprint)
@@ -67,8 +67,10 @@ class KvCache:
         self._open(namespace)
         return self.tree.root(namespace)
 
-    def add(self, parent: Node, tokens: Sequence[int], block: Block) -> Node:
-        """Keep a block behind another one."""
+    def add(self, parent: Node, tokens: Sequence[int], block: Block) -> Node | None:
+        """Keep a block behind another one; None if that one had to go."""
+        if parent not in self.tree:
+            return None
         known = parent.child(tokens)
         if known and known.block:
             return known
@@ -80,7 +82,6 @@ class KvCache:
     def load(self, node: Node) -> Block | None:
         """The KV of a node; None if it is lost, and then the node is gone too."""
         if node.block is None:
-            assert self.shape is not None
             node.block = self._disk.load(node.key, self.shape) if node.on_disk else None
             if node.block is None:
                 self.counts.damaged += node.on_disk
@@ -101,7 +102,9 @@ class KvCache:
             return
         parent = node.parent.key if node.parent else ""
         tokens = node.tokens.tolist()
-        self._writes[node.key] = self._writer.submit(self._disk.save, node.key, parent, tokens, node.block)
+        self._writes[node.key] = self._writer.submit(
+            self._write, node.key, parent, tokens, node.block, self._epoch
+        )
 
     def park(self, node: Node) -> None:
         """Write a node and those in front of it, and hold no memory for them as soon as that is done."""
@@ -151,9 +154,13 @@ class KvCache:
         for node in [node for children in root.children.values() for node in children]:
             self._drop(node)
 
+    def newest_epoch(self) -> str:
+        """Changes with every removal of a document: what came in at another epoch must not be added."""
+        return epoch(self._folder)
+
     def _heed_revocation(self) -> None:
         """Drop everything if a document was removed since it was computed."""
-        if (now := epoch(self._folder)) == self._epoch:
+        if (now := self.newest_epoch()) == self._epoch:
             return
         for namespace in list(self._namespaces):
             self.forget(namespace)
@@ -167,7 +174,7 @@ class KvCache:
         kept = sum(node.block is not None for node in self.tree.nodes.values())
         return {
             "nodes": len(self.tree.nodes),
-            "token_bytes": self.shape.token_bytes if self.shape else 0,
+            "token_bytes": self.shape.token_bytes,
             "in_memory": kept,
             "memory_bytes": self._in_memory,
             "disk_bytes": self._on_disk,
@@ -202,15 +209,10 @@ class KvCache:
     def _make_room(self, spared: Node | None = None) -> None:
         """Keep to both budgets, the least valuable first."""
         self.settle()
-        held = (
-            sorted(
-                (node for node in self.tree.nodes.values() if node.block is not None),
-                key=lambda node: node.value,
-            )
-            if self._in_memory > self.memory_bytes
-            else []
-        )
-        for node in held:
+        if self._in_memory <= self.memory_bytes:
+            return
+        held = [node for node in self.tree.nodes.values() if node.block is not None]
+        for node in sorted(held, key=lambda node: node.value):
             if self._in_memory <= self.memory_bytes:
                 break
             if node is not spared and node.key not in self._writes:
@@ -233,21 +235,29 @@ class KvCache:
         """Whether the disk may take more; removes the least valuable files for it."""
         if size > self.disk_bytes or shutil.disk_usage(self._disk.folder).free < size + self.min_free_bytes:
             return False
-        pending = sum(self.tree.nodes[key].bytes for key in self._writes if key in self.tree.nodes)
-        strangers = list(self._records)  # of namespaces nobody asked for since the start: the oldest news
-        while self._on_disk + pending + size > self.disk_bytes and strangers:
-            record = self._records.pop(strangers.pop())
-            self._disk.remove(record.key)
+        size += sum(self.tree.nodes[key].bytes for key in self._writes if key in self.tree.nodes)
+        while self._on_disk + size > self.disk_bytes and self._records:
+            # Of namespaces nobody asked for since the start: the oldest news.
+            key, record = self._records.popitem()
+            self._disk.remove(key)
             self._on_disk -= record.bytes
-        leaves = sorted(
-            (node for node in self.tree.nodes.values() if node.on_disk and not any(node.children.values())),
-            key=lambda node: node.value,
-        )
-        for leaf in leaves:
-            if self._on_disk + pending + size <= self.disk_bytes:
-                break
+        if self._on_disk + size <= self.disk_bytes:
+            return True
+        nodes = self.tree.nodes.values()
+        leaves = [node for node in nodes if node.on_disk and not any(node.children.values())]
+        for leaf in sorted(leaves, key=lambda node: node.value):
             self._drop(leaf)
-        return self._on_disk + pending + size <= self.disk_bytes
+            if self._on_disk + size <= self.disk_bytes:
+                return True
+        return False
+
+    def _write(self, key: str, parent: str, tokens: list[int], block: Block, known: str) -> None:
+        """In the writer's thread. Raises OSError if it cannot be written or may not be kept any more."""
+        self._disk.save(key, parent, tokens, block)
+        # The file may have come into being when those of the removed document were deleted already.
+        if self.newest_epoch() != known:
+            self._disk.remove(key)
+            raise OSError(f"a document was removed while block {key} was written")
 
     def _drop(self, node: Node) -> None:
         for gone in self.tree.remove(node):

@@ -13,7 +13,7 @@ from rag.engine.kv.cache import KvCache
 from rag.engine.kv.layout import Block, Bytes, Splicer, State, state_bytes
 from rag.engine.kv.rope import Rope
 from rag.engine.kv.tree import Node
-from rag.engine.sequence import Segment, Span
+from rag.engine.sequence import Segment, Span, common_prefix
 from rag.engine.sequence import Sequence as Request
 
 # Runs of tokens that are no passage are kept in pieces, so that prompts which part later share the first
@@ -45,7 +45,14 @@ class Filler:
         self.cells, self.cache, self.rope = cells, cache, rope
 
     def fill(self, request: Request, running: Sequence[Request] = ()) -> Iterator[Span | None]:
-        """The spans that are to be computed for a prompt; between them KV is restored and kept."""
+        """The spans that are to be computed for a prompt; between them KV is restored and kept.
+
+        To be called when the prompt comes in: nothing is kept of it if a document is removed from then on.
+        """
+        request.epoch = self.cache.newest_epoch()
+        return self._fill(request, running)
+
+    def _fill(self, request: Request, running: Sequence[Request]) -> Iterator[Span | None]:
         terms = request.terms
         if terms.namespace is None or terms.replayable or terms.reuse is Reuse.OFF:
             yield from plain(request)
@@ -57,7 +64,8 @@ class Filler:
             yield from self._exact(request)
 
     def keep(self, request: Request, tokens: Sequence[int]) -> Node | None:
-        """Keep the KV of the first tokens of a slot for later; the last node of them."""
+        """Keep the KV of the first tokens of a slot for later; the last node of them, None if nothing may be
+        kept."""
         namespace = request.terms.namespace
         if namespace is None or request.approximate or request.terms.reuse is Reuse.OFF:
             return None
@@ -69,7 +77,10 @@ class Filler:
             return node
         state = self._state(request.slot)
         for begin, end in runs:
-            node = self.cache.add(node, tokens[begin:end], state.cut(begin, end))
+            added = self._add(request, node, tokens[begin:end], state.cut(begin, end))
+            if added is None:
+                return None
+            node = added
         return node
 
     def _exact(self, request: Request) -> Iterator[Span | None]:
@@ -80,7 +91,7 @@ class Filler:
             request.cached = done
             yield None
         else:
-            done = 0
+            done = request.computed  # what its slot holds already
         yield Span(done, request.prompt[done:], output=True)
         self.keep(request, request.prompt)
 
@@ -89,7 +100,7 @@ class Filler:
         front = yield from self._prefix(request, prefix)
         blocks = [block for node in front for block in [self.cache.load(node)] if block]
         at, computed = len(prefix), 0
-        if sum(block.tokens for block in blocks) < at:  # lost on disk in this moment
+        if sum(block.tokens for block in blocks) < at:  # lost on disk in this moment, or not to be kept
             yield from self._exact(request)
             return
         for number, chunk in enumerate(chunks):
@@ -100,7 +111,6 @@ class Filler:
                     self._restore(request, blocks[: len(front)])
                 block = yield from self._behind_prefix(request, front[-1], chunk)
                 computed += len(chunk)
-            assert self.cache.shape is not None
             moved = rope.moved(block, self.cache.shape, at)
             if number and request.terms.repair:
                 blocks = yield from self._repaired(request, blocks, moved, chunk)
@@ -116,7 +126,7 @@ class Filler:
         yield Span(at, tail, output=True)
 
     def _prefix(self, request: Request, prefix: list[int]) -> Filling[list[Node]]:
-        """Fill in what stands before the passages; the nodes of it."""
+        """Fill in what stands before the passages; the nodes of it, none if it may not be kept."""
         namespace = request.terms.namespace
         assert namespace is not None
         nodes = self._nodes_of(namespace, prefix)
@@ -125,8 +135,10 @@ class Filler:
             state, node, nodes = self._state(request.slot), self.cache.root(namespace), []
             for begin in range(0, len(prefix), RUN):
                 run = prefix[begin : begin + RUN]
-                node = self.cache.add(node, run, state.cut(begin, begin + len(run)))
-                nodes.append(node)
+                added = self._add(request, node, run, state.cut(begin, begin + len(run)))
+                if added is None:
+                    return []
+                nodes.append(node := added)
         else:
             request.cached = len(prefix)
         return nodes
@@ -135,7 +147,7 @@ class Filler:
         """Compute a passage right behind the prefix, keep it, and take it out again; its block."""
         yield Span(front.end, chunk)
         block = self._state(request.slot).cut(front.end, front.end + len(chunk))
-        self.cache.add(front, chunk, block)
+        self._add(request, front, chunk, block)
         self.cells.trim(request.slot, front.end)
         request.computed = front.end
         return block
@@ -149,7 +161,6 @@ class Filler:
         self._restore(request, before)
         yield Span(moved.start, chunk[:count])
         head = self._state(request.slot).cut(moved.start, moved.start + count)
-        assert self.cache.shape is not None
         return [*before, head, moved.part(self.cache.shape, count, len(chunk))]
 
     def _kept(self, request: Request) -> list[Block]:
@@ -161,7 +172,6 @@ class Filler:
             if (block := self.cache.load(node)) is None:
                 break
             used = min(block.tokens, match.length - node.start)
-            assert self.cache.shape is not None
             blocks.append(block if used == block.tokens else block.part(self.cache.shape, 0, used))
         return blocks
 
@@ -185,23 +195,23 @@ class Filler:
                 continue
             if other.approximate or other.terms.reuse is not Reuse.EXACT or other.terms.replayable:
                 continue
-            common = _common(other.prompt[: other.computed], request.prompt)
-            if common >= known + WORTH_RESTORING:
-                self.keep(other, other.prompt[:common])
+            common = common_prefix(other.ids[: other.computed], request.ids)
+            if common >= known + WORTH_RESTORING and self.keep(other, other.prompt[:common]):
                 known = common
 
     def _restore(self, request: Request, blocks: Sequence[Block]) -> None:
         shape = self.cache.shape
-        assert shape is not None
         total = sum(block.tokens for block in blocks)
         buffer = self.cells.scratch(state_bytes(shape, total))
         self.cells.restore(request.slot, Splicer(shape).splice(blocks, buffer))
         request.computed = total
 
+    def _add(self, request: Request, parent: Node, tokens: Sequence[int], block: Block) -> Node | None:
+        """Keep a block, unless a document was removed since the prompt came in, which may hold its words."""
+        return self.cache.add(parent, tokens, block) if self.cache.newest_epoch() == request.epoch else None
+
     def _state(self, slot: int) -> State:
-        state = State(self.cells.save(slot))
-        self.cache.shape = self.cache.shape or state.shape
-        return state
+        return State(self.cells.save(slot))
 
 
 def plain(request: Request) -> Iterator[Span | None]:
@@ -231,9 +241,3 @@ def _runs(segments: Sequence[Segment], begin: int, end: int) -> Iterator[tuple[i
             if max(start, begin) < stop:
                 yield max(start, begin), stop
         at += length
-
-
-def _common(left: Sequence[int], right: Sequence[int]) -> int:
-    length = min(len(left), len(right))
-    different = np.flatnonzero(np.asarray(left[:length]) != np.asarray(right[:length]))
-    return int(different[0]) if len(different) else length

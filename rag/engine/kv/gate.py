@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from pathlib import Path
 from typing import Any
+
+from rag.remembered import recall, remember
 
 FILE = "chunk-cache-gates.json"
 
@@ -20,22 +20,11 @@ def passed(home: Path, fingerprint: str) -> bool:
 
 def verdict(home: Path, fingerprint: str) -> dict[str, Any]:
     """What was measured; empty if nothing was."""
-    known = _read(home / FILE).get(fingerprint, {})
+    # A damaged file proves nothing, so it allows nothing.
+    known = recall(home / FILE).get(fingerprint, {})
     return known if isinstance(known, dict) else {}
 
 
 def record(home: Path, fingerprint: str, measured: dict[str, Any]) -> None:
-    """Keep a verdict: `passed`, and the numbers it rests on."""
-    home.mkdir(parents=True, exist_ok=True)
-    file = home / FILE
-    fresh = file.with_suffix(".tmp")
-    fresh.write_text(json.dumps({**_read(file), fingerprint: measured}, indent=1), "utf-8")
-    fresh.replace(file)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    # A damaged file proves nothing, so it allows nothing.
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads(file.read_text("utf-8"))
-        return known if isinstance(known, dict) else {}
-    return {}
+    """Keep a verdict: `passed`, and the numbers it rests on. Raises OSError."""
+    remember(home / FILE, fingerprint, measured)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from rag.engine.model import Model
 from rag.engine.sequence import Share
 from rag.errors import ModelError
 from rag.models.abilities import Abilities
+from rag.models.header import Header
 
 DISTANCE = 40
 LARGEST_ERROR = 0.02  # of the largest key; F16 rounds twice, a wrong rotation is off by the whole
@@ -27,7 +27,7 @@ class Facts:
     note: str = ""
 
 
-def probe(model: Model, can: Abilities, factors: Sequence[float] = ()) -> Facts:
+def probe(model: Model, can: Abilities, header: Header) -> Facts:
     """Compute a few tokens and look at what they leave behind; what the header rules out is not tried."""
     if not can.can_trim:
         return Facts(None, None, f"off: {can.reason}")
@@ -42,13 +42,32 @@ def probe(model: Model, can: Abilities, factors: Sequence[float] = ()) -> Facts:
     try:
         if not can.can_shift:
             raise ModelError(can.reason)
-        rope = model.rope(factors)
+        rope = rotation(model, header)
         if state.shape.k_type != F16:
             raise ModelError("KV can be moved as F16 only")
         check(state, rope)
     except ModelError as error:
         return Facts(state.shape, None, f"exact only: {error}")
     return Facts(state.shape, rope)
+
+
+def rotation(model: Model, header: Header) -> Rope:
+    """How keys are rotated. Raises ModelError if they may not stand at another position, and why."""
+    if not model.can_shift:
+        raise ModelError("this architecture does not allow KV to be moved to other positions")
+    if model.rope_type not in ("norm", "neox"):
+        raise ModelError(f"KV cannot be moved: rotation of type {model.rope_type} (norm and neox are known)")
+    rope = header.rope
+    if rope.scaling not in ("", "linear"):
+        raise ModelError(f"KV cannot be moved: the model scales its positions ({rope.scaling})")
+    return Rope(
+        head_size=header.head_size,
+        dims=rope.dimensions,
+        base=rope.freq_base,
+        scale=1 / rope.factor if rope.factor else 1.0,
+        halves=model.rope_type == "neox",
+        factors=rope.factors,
+    )
 
 
 def check(state: State, rope: Rope) -> None:

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rag.engine.kv.layout import Block
-
-Tokens = NDArray[np.int32]
+from rag.engine.sequence import Ids, common_prefix
 
 
 @dataclass(eq=False, slots=True)
@@ -24,7 +22,7 @@ class Node:
 
     key: str
     parent: Node | None
-    tokens: Tokens
+    tokens: Ids
     start: int
     bytes: int = 0
     block: Block | None = None
@@ -67,6 +65,10 @@ class Tree:
         self._roots: dict[str, Node] = {}
         self._clock = 0.0
 
+    def __contains__(self, node: Node) -> bool:
+        """Whether a node is (still) here: a root, or one that was added and not removed."""
+        return node.parent is None or self.nodes.get(node.key) is node
+
     def root(self, namespace: str) -> Node:
         """Where the prompts of a namespace begin."""
         if namespace not in self._roots:
@@ -81,7 +83,7 @@ class Tree:
         while node.end < len(tokens):
             best, length = None, 0
             for child in node.children.get(int(tokens[node.end]), []):
-                common = _common(child.tokens, tokens[node.end :])
+                common = common_prefix(child.tokens, tokens[node.end :])
                 if common > length:
                     best, length = child, common
             if best is None:
@@ -142,9 +144,3 @@ class Tree:
 def digest(*parts: bytes) -> str:
     """A name for what stands behind something else."""
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:40]
-
-
-def _common(left: Tokens, right: Tokens) -> int:
-    length = min(len(left), len(right))
-    different = np.flatnonzero(left[:length] != right[:length])
-    return int(different[0]) if len(different) else length

@@ -20,6 +20,7 @@ from rag.engine.prompt import Piece, render
 from rag.errors import BadRequest, ContextTooLong, DecodeError, Overloaded, RagError, WorkerDied, WorkerError
 from rag.models.lockfile import entry
 from rag.settings import EngineSettings
+from rag.store.revocation import revoke_kv
 from rag.types import Message
 
 pytestmark = pytest.mark.model
@@ -91,6 +92,28 @@ def test_a_prompt_seen_before_is_not_computed_again_within_its_namespace_only(ru
         cached.append(finished.usage.cached_tokens)
         prompt_tokens = finished.usage.prompt_tokens
     assert cached == [0, prompt_tokens - 1, 0, 0]
+
+
+def test_what_came_in_before_a_document_was_removed_is_not_kept(tmp_path: Path) -> None:
+    run = Loop(tmp_path, SETTINGS.model_copy(update={"slots": 1}))
+
+    def asked() -> Coroutine[Any, Any, tuple[str, Finished]]:
+        return told(run.engine, "What is new?", namespace="one")
+
+    async def story() -> list[int]:
+        long = run.engine.stream(prompt("Count from one to ninety."), Sampling(300), Terms(namespace="one"))
+        async with contextlib.aclosing(long):  # type: ignore[type-var]
+            await anext(long)
+            waiting = asyncio.create_task(asked())
+            while not (await run.engine.info())["waiting"]:
+                await asyncio.sleep(0.01)
+            revoke_kv(tmp_path)
+        answers = [await waiting, await asked(), await asked()]
+        return [bill.usage.cached_tokens for _, bill in answers]
+
+    before, after, again = run(story())
+    run.close()
+    assert before == after == 0 < again
 
 
 def test_a_stop_string_ends_the_text_before_it(run: Loop) -> None:

@@ -65,5 +65,7 @@ def test_what_llama_cpp_would_not_survive_is_refused_with_its_reason(grammar: st
         'root ::= value\nvalue ::= "[" (value ("," value)*)? "]"',
     ],
 )
-def test_what_llama_cpp_reads_is_let_through(grammar: str) -> None:
+def test_what_llama_cpp_reads_is_let_through_and_only_for_its_root(grammar: str) -> None:
     check(grammar)
+    with pytest.raises(BadRequest, match="there is no rule root"):
+        check(grammar.replace("root", "other"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -49,4 +50,7 @@ def test_a_schema_that_is_only_itself_is_left_recursion() -> None:
 
 def test_a_schema_of_many_properties_is_read() -> None:
     properties = {f"name{number}": {"type": "string", "maxLength": 200} for number in range(200)}
-    check(gbnf_of(json.dumps({"type": "object", "properties": properties, "required": ["name7"]})))
+    grammar = gbnf_of(json.dumps({"type": "object", "properties": properties, "required": ["name7"]}))
+    check(grammar)
+    members = re.findall(r'"\\"(name\d+)\\"" colon rule-\d+', grammar)
+    assert sorted(members) == sorted(properties)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from rag.errors import ModelError
-from rag.models.check import Flags, Runner, Trial, choose, run_child, run_trial
+from rag.models import check
+from rag.models.check import Flags, Runner, choose, run_trial
 from rag.models.lockfile import entry, locate
+from rag.throwaway import Ending, run
 
 MODEL = entry("smollm2-135m-instruct")
 FINE = "pass"
@@ -25,13 +27,13 @@ class Children:
     def __init__(self, fast: str, safe: str = FINE) -> None:
         self.fast, self.safe, self.runs = fast, safe, 0
 
-    def __call__(self, path: Path, extra_bufts: bool) -> Trial:
+    def __call__(self, path: Path, extra_bufts: bool) -> Ending:
         self.runs += 1
-        return run_child([sys.executable, "-c", self.fast if extra_bufts else self.safe])
+        return run([sys.executable, "-c", self.fast if extra_bufts else self.safe])
 
 
-def chosen(home: Path, run: Runner) -> Flags:
-    return choose(MODEL, Path("model.gguf"), home, run=run)
+def chosen(home: Path, trial: Runner) -> Flags:
+    return choose(MODEL, Path("model.gguf"), home, trial=trial)
 
 
 def test_a_build_that_works_keeps_its_fast_kernels(tmp_path: Path) -> None:
@@ -71,11 +73,17 @@ def test_a_damaged_memory_costs_a_second_trial_only(tmp_path: Path) -> None:
 
 @pytest.mark.model
 def test_the_real_trial_passes_on_the_real_model() -> None:
-    assert run_trial(locate(MODEL), False) == Trial(0)
+    assert run_trial(locate(MODEL), False).status == 0
 
 
 def test_the_real_trial_names_a_file_that_is_no_model(tmp_path: Path) -> None:
     path = tmp_path / "no.gguf"
     path.write_bytes(b"not a model")
-    trial = run_trial(path, True)
-    assert trial.status > 0 and "cannot be loaded" in trial.message
+    ending = run_trial(path, True)
+    assert ending.status > 0 and "cannot be loaded" in ending.why
+
+
+def test_a_trial_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "TRIAL_TIMEOUT_S", 0.01)
+    with pytest.raises(ModelError, match=r"no batch was decoded within 0\.01 s"):
+        choose(MODEL, Path("model.gguf"), Path("nowhere"))

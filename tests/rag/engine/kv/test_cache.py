@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,15 +29,15 @@ def block(tokens: list[int], start: int = 0) -> Block:
 
 
 def cache(folder: Path, *, memory: int = 10_000, disk: int = 100_000, name: str = "f") -> KvCache:
-    made = KvCache(folder, fingerprint(name), memory_bytes=memory, disk_bytes=disk)
-    made.shape = SHAPE
-    return made
+    return KvCache(folder, fingerprint(name), SHAPE, memory_bytes=memory, disk_bytes=disk)
 
 
 def put(cache: KvCache, namespace: str, *runs: list[int]) -> None:
     node = cache.root(namespace)
     for run in runs:
-        node = cache.add(node, run, block(run, node.end))
+        added = cache.add(node, run, block(run, node.end))
+        assert added
+        node = added
 
 
 def held(cache: KvCache, namespace: str, prompt: list[int]) -> list[int]:
@@ -187,6 +188,34 @@ def test_an_engine_that_ends_after_a_removal_writes_nothing_back(tmp_path: Path)
     revoke_kv(tmp_path)
     kept.close()
     assert not list(tmp_path.rglob("*.kv"))
+
+
+def test_nothing_is_kept_behind_what_a_removal_took(tmp_path: Path) -> None:
+    kept = cache(tmp_path / "kv")
+    front = kept.add(kept.root("a"), [1, 2, 3], block([1, 2, 3]))
+    assert front
+    revoke_kv(tmp_path)
+    assert held(kept, "b", [1]) == []  # another prompt notices it first
+    assert kept.add(front, [4, 5], block([4, 5], 3)) is None
+    kept.close()
+    assert kept.describe()["memory_bytes"] == 0 and not list(tmp_path.rglob("*.kv"))
+
+
+def test_a_block_that_is_being_written_during_a_removal_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Disk.save
+
+    def after_a_removal(*args: Any) -> None:
+        revoke_kv(tmp_path)
+        write(*args)
+
+    kept = cache(tmp_path / "kv")
+    put(kept, "a", [1, 2, 3])
+    monkeypatch.setattr(Disk, "save", after_a_removal)
+    assert kept.save_next()
+    kept.settle(wait=True)
+    assert not list(tmp_path.rglob("*.kv")) and kept.describe()["disk_bytes"] == 0
 
 
 def test_a_torn_write_is_cleared_away(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from rag.engine.kv.fill import Filler
 from rag.engine.kv.probe import Facts, probe
 from rag.engine.model import Model
 from rag.engine.sequence import Segment, Sequence, Share
+from rag.evaluation.trial import divergence
 from rag.models.abilities import abilities
 from rag.models.header import read_header
 from rag.models.lockfile import entry, locate
+from rag.store.revocation import revoke_kv
 
 pytestmark = pytest.mark.model
 ROUNDING = 5e-3  # nats: other batch sizes add up in another order
@@ -39,16 +41,16 @@ def loaded() -> Iterator[Model]:
 
 @pytest.fixture(scope="module")
 def facts(loaded: Model) -> Facts:
-    path = locate(entry("smollm2-135m-instruct"))
-    return probe(loaded, abilities(read_header(path)))
+    header = read_header(locate(entry("smollm2-135m-instruct")))
+    return probe(loaded, abilities(header), header)
 
 
 @pytest.fixture
 def filler(loaded: Model, facts: Facts, tmp_path: Path) -> Filler:
     for slot in range(3):
         loaded.trim(slot, 0)
-    cache = KvCache(tmp_path, "f", memory_bytes=10**9, disk_bytes=10**9)
-    cache.shape = facts.shape
+    assert facts.shape
+    cache = KvCache(tmp_path / "kv", "f", facts.shape, memory_bytes=10**9, disk_bytes=10**9)
     return Filler(loaded, cache, facts.rope)
 
 
@@ -71,13 +73,6 @@ def answered(model: Model, filler: Filler, asked: Sequence) -> NDArray[np.float3
         last = rows[0].copy() if rows else last
     model.trim(asked.slot, 0)
     return last
-
-
-def divergence(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
-    """Kullback-Leibler divergence of the next token, in nats."""
-    p, q = (logits - logits.max() for logits in (left.astype(np.float64), right.astype(np.float64)))
-    p, q = p - np.log(np.exp(p).sum()), q - np.log(np.exp(q).sum())
-    return float((np.exp(p) * (p - q)).sum())
 
 
 def test_this_model_allows_keys_to_be_moved(facts: Facts) -> None:
@@ -140,8 +135,7 @@ def test_a_lost_block_is_computed_again(loaded: Model, filler: Filler, tmp_path:
     filler.cache.close()
     files = sorted(tmp_path.rglob("*.kv"), key=lambda file: file.stat().st_size)
     files[-1].write_bytes(files[-1].read_bytes()[:-1])
-    again = KvCache(tmp_path, "f", memory_bytes=10**9, disk_bytes=10**9)
-    again.shape = filler.cache.shape
+    again = KvCache(tmp_path / "kv", "f", filler.cache.shape, memory_bytes=10**9, disk_bytes=10**9)
     fresh = Filler(loaded, again, filler.rope)
     shuffled = request(loaded, 2, 1, 0, reuse=Reuse.APPROXIMATE)
     spliced = answered(loaded, fresh, shuffled)
@@ -165,3 +159,39 @@ def test_another_namespace_and_a_replayable_prompt_find_nothing(loaded: Model, f
         stranger = request(loaded, 0, 1, 2, **terms)
         answered(loaded, filler, stranger)
         assert stranger.cached == 0
+
+
+@pytest.mark.parametrize("noticed", [False, True], ids=["unnoticed", "noticed by another prompt"])
+@pytest.mark.parametrize(
+    ("reuse", "span"),
+    [
+        (Reuse.EXACT, 0),  # while it waits in the queue
+        (Reuse.EXACT, 1),
+        (Reuse.APPROXIMATE, 0),
+        (Reuse.APPROXIMATE, 1),  # what stands before the passages
+        (Reuse.APPROXIMATE, 2),  # the first passage
+        (Reuse.APPROXIMATE, 4),  # the last one
+    ],
+)
+def test_nothing_stays_of_a_prompt_during_which_a_document_was_removed(
+    loaded: Model, filler: Filler, tmp_path: Path, reuse: Reuse, span: int, noticed: bool
+) -> None:
+    asked = request(loaded, 0, 1, 2, reuse=reuse)
+    spans = filler.fill(asked)
+    for number in range(10):
+        if number == span:
+            revoke_kv(tmp_path)
+            if noticed:
+                filler.cache.match("b", [1])
+        if part := next(filter(None, spans), None):
+            loaded.decode([Share(asked.slot, part.start, part.tokens, int(part.output))])
+            asked.computed += len(part.tokens)
+    assert asked.computed == len(asked.prompt)
+    filler.keep(asked, asked.prompt)  # as at the end of a session
+    while filler.cache.save_next():
+        filler.cache.settle(wait=True)
+    assert filler.cache.describe()["memory_bytes"] == 0 and not list(tmp_path.rglob("*.kv"))
+    again = request(loaded, 0, 1, 2, reuse=reuse, slot=1)
+    answered(loaded, filler, again)
+    assert again.cached == 0
+    assert filler.cache.describe()["memory_bytes"] > 0
