@@ -2,58 +2,60 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
-from ingest.parsing.blocks import Block
+from ingest.cutting import cut, fits, halved, last_sentence
+from ingest.draft import Draft, Piece
+from ingest.parsing.blocks import Block, BlockKind
+from ingest.places import places
+from ingest.ruler import Ruler, Spans
+from ingest.tables import table_parts
 from rag.types import Chunk
-
-Spans = Callable[[str], Sequence[tuple[int, int]]]
 
 HEADING_TOKENS = 48
 SMALL_TOKENS = 40  # a section below this is not worth a chunk of its own
-# A word longer than a tokenizer cares to read counts as one token, however long it is.
-CHARACTERS_PER_TOKEN = 10
-SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n+")
-SPACE = re.compile(r"\s+")
+LEAD_TOKENS = 48  # a longer text before a list or table is no lead-in or caption
+COLONS = (":", "：")
 
 
-def chunk(blocks: Iterable[Block], spans: Spans, *, budget: int) -> list[Chunk]:
-    """Chunks of at most `budget` tokens, the heading path counted in. Their ids are still to be given."""
-    return Chunker(spans, budget).run(blocks)
+def chunk(blocks: Iterable[Block], spans: Spans, *, budget: int, language: str = "") -> list[Chunk]:
+    """Chunks of at most `budget` tokens, the heading path counted in. Their ids are still to be given.
 
-
-@dataclass
-class Piece:
-    """What fits into one chunk and is not cut further."""
-
-    text: str
-    tokens: int
-    page: int
-    table: bool = False
+    `spans` is the embedder's tokenizer; `language` that of the document, ISO 639-1.
+    """
+    return Chunker(Ruler(spans), budget, language).run(blocks)
 
 
 @dataclass
 class Chunker:
     """The chunk being filled and the headings above it."""
 
-    spans: Spans
+    ruler: Ruler
     budget: int
+    language: str = ""
     chunks: list[Chunk] = field(default_factory=list)
     headings: dict[int, str] = field(default_factory=dict)
-    pieces: list[Piece] = field(default_factory=list)
-    path: tuple[str, ...] = ()
-    path_tokens: int = 0
+    section: int = 0
+    draft: Draft = field(init=False)
     bare: Block | None = None  # a heading under which nothing has been said yet
 
+    def __post_init__(self) -> None:
+        self.draft = Draft(self.budget)
+
     def run(self, blocks: Iterable[Block]) -> list[Chunk]:
-        for block in blocks:
-            if block.kind == "heading":
-                self._enter(block)
+        """The chunks of a whole document."""
+        written = (block for block in blocks if block.text.strip())
+        for kind, run in groupby(written, key=lambda block: block.kind):
+            if kind == "heading":
+                for heading in run:
+                    self._enter(heading)
+            elif kind == "list":  # a list may come item by item
+                self._take(list(run))
             else:
-                self._take(block)
+                for block in run:
+                    self._take([block])
         self._speak_bare_heading(0)
         self._flush()
         return self.chunks
@@ -65,177 +67,125 @@ class Chunker:
         text = " ".join(heading.text.split())
         self.headings[heading.level] = text
         self.bare = heading
-        if self._size() >= SMALL_TOKENS:
+        self.section += 1
+        if self.draft.tokens >= SMALL_TOKENS:
             self._flush()
-        elif self.pieces:
-            self._add(text, heading.page)
+        elif self.draft.pieces:
+            self._fill(replace(heading, text=text))
 
     def _speak_bare_heading(self, next_level: int) -> None:
         """A heading without text below it is text itself; one with a deeper heading below is in the path."""
         bare, self.bare = self.bare, None
-        if bare and (next_level == 0 or next_level <= bare.level) and not self._shown(bare.text):
-            self._add(" ".join(bare.text.split()), bare.page)
+        if bare and (next_level == 0 or next_level <= bare.level):
+            text = " ".join(bare.text.split())
+            if not any(text in piece.text for piece in self.draft.pieces):
+                self._fill(replace(bare, text=text, kind="text"))
 
-    def _shown(self, text: str) -> bool:
-        return any(" ".join(text.split()) in piece.text for piece in self.pieces)
-
-    def _take(self, block: Block) -> None:
+    def _take(self, run: Sequence[Block]) -> None:
+        """Add one block, or a list that comes as several."""
         self.bare = None
-        if block.kind == "table" and self._size() >= SMALL_TOKENS:
+        kind = run[0].kind
+        whole = self.draft.fits(
+            sum(self.ruler.count(block.text) for block in run), sum(len(block.text) + 1 for block in run)
+        )
+        small = self.draft.tokens < SMALL_TOKENS
+        # Too little text for a chunk of its own takes the first part of a paragraph along.
+        if (not whole and not (small and kind == "text")) or (kind == "table" and not small):
+            self._make_way(kind)
+        for block in run:
+            self._fill(block)
+        if kind == "table" and self.draft.tokens >= SMALL_TOKENS:
             self._flush()
+
+    def _make_way(self, kind: BlockKind) -> None:
+        """Close the open chunk, but keep what introduces the coming block: its caption or lead-in."""
+        while self.draft.last == "heading":
+            self.draft.pop()  # the path of the next chunk holds it
+        lead = self._split_off_lead(kind) if self.draft.last == "text" and kind != "text" else None
+        self._flush()
+        if lead:
+            self._open()
+            self.draft.add(lead)
+
+    def _split_off_lead(self, kind: BlockKind) -> Piece | None:
+        """Take the caption of a table, or the sentence before a colon, out of the open chunk."""
+        last = self.draft.pieces[-1]
+        if kind == "table" and "\n" not in last.text and last.tokens <= LEAD_TOKENS:
+            return self.draft.pop()
+        if not last.text.endswith(COLONS):
+            return None
+        start = last_sentence(last.text)
+        text, rest = last.text[start:].strip(), last.text[:start].strip()
+        tokens = self.ruler.count(text)
+        if tokens > LEAD_TOKENS:
+            return None
+        self.draft.pop()
+        if rest:
+            self.draft.add(replace(last, text=rest, tokens=self.ruler.count(rest)))
+        return replace(last, text=text, tokens=tokens)
+
+    def _fill(self, block: Block) -> None:
+        """Put a block into the open chunk, or as much of it as fits there and the rest into the next ones."""
         self._open()
-        for text in self._cut(block):
-            self._add(text, block.page, table=block.kind == "table")
-        if block.kind == "table" and self._size() >= SMALL_TOKENS:
-            self._flush()
+        done = 0
+        parts = [block.text] if self._fits(block.text) else list(self._parts(block))
+        total = max(1, sum(map(len, parts)))
+        for text in parts:
+            pages, boxes = places(block, done / total, (done + len(text)) / total)
+            done += len(text)
+            if not self._fits(text):
+                self._flush()
+                self._open()
+            tokens = self.ruler.count(text)
+            self.draft.add(Piece(text, tokens, block.kind, self.section, pages, boxes, block.confidence))
+
+    def _parts(self, block: Block) -> Iterator[str]:
+        """Pieces of a block: the first has room in the open chunk, the others in chunks of their own."""
+        room, left = self.budget - self._heading_path()[1], self.draft.left
+        goes_on = block.kind == "list" and self.draft.last == "list"
+        if (goes_on or block.kind in ("code", "heading")) and fits(
+            self.ruler.count(block.text), len(block.text), room
+        ):
+            yield block.text
+        elif block.kind == "table" and len(block.rows) > 1:
+            yield from table_parts(block.rows, self.ruler, room, first=left)
+        else:
+            first = left if 2 * left >= room else room
+            yield from cut(block.text, self.ruler, room, first=first, kind=block.kind)
+
+    def _fits(self, text: str) -> bool:
+        return self.draft.fits(self.ruler.count(text), len(text))
 
     def _open(self) -> None:
         """Fix the heading path of a chunk when its first piece comes."""
-        if not self.pieces:
-            path = tuple(self.headings[level] for level in sorted(self.headings))
-            self.path, self.path_tokens = self._shortened(path)
+        if not self.draft.pieces:
+            self.draft = Draft(self.budget, *self._heading_path())
 
-    def _shortened(self, path: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
+    def _heading_path(self) -> tuple[tuple[str, ...], int]:
+        """The path to what comes next, and its tokens."""
+        path = self._shortened(tuple(self.headings[level] for level in sorted(self.headings)))
+        return path, self.ruler.measure(" > ".join(path)) if path else 0
+
+    def _shortened(self, path: tuple[str, ...]) -> tuple[str, ...]:
         """The path within its own small budget: outer headings go first."""
         limit = min(HEADING_TOKENS, self.budget // 3)
         while path:
-            tokens = self._count(" > ".join(path))
-            if self._fits(" > ".join(path), tokens, limit):
-                return path, tokens
+            text = " > ".join(path)
+            if fits(self.ruler.measure(text), len(text), limit):
+                return path
             if len(path) == 1:
-                text = next(cut(path[0], self.spans, limit - 1))
-                return (text,), self._count(text)
+                first = next(cut(text, self.ruler, limit - 1))
+                return (next(halved(first, self.ruler.measure, limit)),)
             path = path[1:]
-        return (), 0
-
-    def _room(self) -> int:
-        return self.budget - self.path_tokens
-
-    def _size(self) -> int:
-        return sum(piece.tokens for piece in self.pieces)
-
-    def _count(self, text: str) -> int:
-        return len(self.spans(text))
-
-    def _fits(self, text: str, tokens: int, limit: int) -> bool:
-        return tokens <= limit and len(text) <= limit * CHARACTERS_PER_TOKEN
-
-    def _cut(self, block: Block) -> Iterator[str]:
-        """The block whole if it fits, else in pieces along its rows, lines or sentences."""
-        room = self._room()
-        if self._fits(block.text, self._count(block.text), room):
-            yield block.text
-        elif block.kind == "table" and len(block.rows) > 1:
-            yield from self._rows(block.rows, room)
-        elif block.kind in ("list", "code"):
-            yield from self._lines(block.text.split("\n"), room)
-        else:
-            yield from cut(block.text, self.spans, room)
-
-    def _rows(self, rows: Sequence[str], room: int) -> Iterator[str]:
-        """Groups of rows, each under the header again, unless the header is too long to repeat."""
-        header = rows[0] if self._count(rows[0]) <= room // 2 else ""
-        top = self._count(header)
-        for group in self._groups(rows[1:] if header else rows, room - top):
-            yield f"{header}\n{group}" if header else group
-
-    def _lines(self, lines: Sequence[str], room: int) -> Iterator[str]:
-        yield from self._groups(lines, room)
-
-    def _groups(self, lines: Sequence[str], room: int) -> Iterator[str]:
-        group: list[str] = []
-        size = length = 0
-        for line in lines:
-            tokens = self._count(line)
-            parts = [line] if self._fits(line, tokens, room) else list(cut(line, self.spans, room))
-            for part in parts:
-                tokens = tokens if len(parts) == 1 else self._count(part)
-                characters = length + len(part) + len(group)
-                if group and (size + tokens > room or characters > room * CHARACTERS_PER_TOKEN):
-                    yield "\n".join(group)
-                    group, size, length = [], 0, 0
-                group.append(part)
-                size += tokens
-                length += len(part)
-        if group:
-            yield "\n".join(group)
-
-    def _add(self, text: str, page: int, *, table: bool = False) -> None:
-        """Put a piece into the open chunk, or into the next one if it is full."""
-        self._open()
-        tokens = self._count(text)
-        whole = "\n\n".join([*(piece.text for piece in self.pieces), text])
-        if self.pieces and not self._fits(whole, self._size() + tokens, self._room()):
-            self._flush()
-            self._open()
-        if not self._fits(text, tokens, self._room()):
-            # The heading path grew, or cutting inside a word made more tokens of it.
-            for part in cut(text, self.spans, max(1, self._room() - 1)):
-                self._flush()
-                self.pieces = [Piece(part, self._count(part), page, table)]
-            return
-        self.pieces.append(Piece(text, tokens, page, table))
+        return ()
 
     def _flush(self) -> None:
-        if not self.pieces:
+        draft, self.draft = self.draft, Draft(self.budget)
+        if not draft.pieces:
             return
-        pieces, self.pieces = self.pieces, []
-        for text in self._checked("\n\n".join(piece.text for piece in pieces)):
-            self.chunks.append(
-                Chunk(
-                    id="",
-                    ordinal=len(self.chunks),
-                    text=text,
-                    kind="table" if any(piece.table for piece in pieces) else "text",
-                    heading_path=self.path,
-                    pages=tuple(sorted({piece.page for piece in pieces if piece.page})),
-                    tokens=self.path_tokens + self._count(text),
-                )
-            )
-
-    def _checked(self, text: str) -> Iterator[str]:
-        """The text, cut again in the rare case that joining its pieces made more tokens than their sum."""
-        if self._fits(text, self._count(text), self._room()):
-            yield text
-        else:
-            yield from cut(text, self.spans, self._room())
-
-
-def cut(text: str, spans: Spans, room: int) -> Iterator[str]:
-    """Pieces of at most `room` tokens: at sentence ends if there are, else at spaces, else inside words."""
-    tokens = spans(text)
-    starts = [start for start, _ in tokens]
-    sentence_ends = [match.end() for match in SENTENCE_END.finditer(text)]
-    spaces = [match.end() for match in SPACE.finditer(text)]
-    start = 0
-    while start < len(text):
-        first = bisect_right(starts, start - 1)
-        end = starts[first + room] if first + room < len(starts) else len(text)
-        end = max(start + 1, min(end, start + room * CHARACTERS_PER_TOKEN))
-        if end < len(text):
-            end = (
-                last_between(sentence_ends, start + (end - start) // 3, end)
-                or last_between(spaces, start, end)
-                or end
-            )
-        piece = text[start:end].strip()
-        if piece:
-            yield from fitting(piece, spans, room)
-        start = end
-
-
-def last_between(places: Sequence[int], low: int, high: int) -> int | None:
-    """The largest place p with low < p <= high."""
-    index = bisect_right(places, high) - 1
-    return places[index] if index >= 0 and places[index] > low else None
-
-
-def fitting(piece: str, spans: Spans, room: int) -> Iterator[str]:
-    """The piece, halved while cutting inside a word made more tokens of it than the room has."""
-    if len(piece) == 1 or len(spans(piece)) <= room:
-        yield piece
-        return
-    middle = len(piece) // 2
-    for half in (piece[:middle].strip(), piece[middle:].strip()):
-        if half:
-            yield from fitting(half, spans, room)
+        whole = draft.chunk(self.language)
+        # Without an exact ruler its tokens are an estimate: the text is measured, and cut if that was low.
+        texts = halved(whole.text, self.ruler.measure, self.budget - draft.path_tokens)
+        for text in [whole.text] if self.ruler.exact else texts:
+            tokens = whole.tokens if self.ruler.exact else draft.path_tokens + self.ruler.measure(text)
+            self.chunks.append(replace(whole, ordinal=len(self.chunks), text=text, tokens=tokens))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+STAGES = ("fetch", "parse", "embed", "write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +21,36 @@ class Planned:
     waiting: int
     retried: int = 0
     resumed: int = 0
+    regrouped: int = 0
+    waiting_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A document was read and cut into chunks."""
+    """A document was fetched, read and cut into chunks; seconds of the clock, CPU seconds of the reading."""
 
     uri: str
     chunks: int
+    size_bytes: int = 0
+    fetch_s: float = 0.0
+    parse_s: float = 0.0
+    cpu_s: float = 0.0
+    pages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Only the looks of a document had changed, not its bytes."""
+
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """Documents were found inside a document and wait."""
+
+    uri: str
+    parts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +61,7 @@ class Embedded:
     chunks: int
     tokens: int
     embed_s: float
+    write_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +80,7 @@ class Quarantined:
     reason: str
 
 
-Event = Planned | Parsed | Embedded | Published | Quarantined
+Event = Planned | Parsed | Unchanged | Enqueued | Embedded | Published | Quarantined
 Listener = Callable[[Event], None]
 
 
@@ -67,12 +94,17 @@ class Summary:
     unchanged: int = 0
     retried: int = 0
     resumed: int = 0
+    regrouped: int = 0
+    parts: int = 0
     published: int = 0
     quarantined: tuple[tuple[str, str], ...] = ()
     chunks: int = 0
     tokens: int = 0
     embed_s: float = 0.0
     seconds: float = 0.0
+    job: str = ""
+    stopped: str = ""
+    bottleneck: str = ""
 
     def __str__(self) -> str:
         parts = [
@@ -81,8 +113,9 @@ class Summary:
             f"-{self.gone} gone",
             f"{self.unchanged} unchanged",
         ]
-        parts += [f"{self.resumed} resumed"] if self.resumed else []
-        parts += [f"{self.retried} retried"] if self.retried else []
+        also = ("regrouped", "resumed", "retried")
+        parts += [f"{getattr(self, name)} {name}" for name in also if getattr(self, name)]
+        parts += [f"{self.parts} found inside others"] if self.parts else []
         if self.quarantined:
             reasons = sorted({reason for _, reason in self.quarantined})
             shown = "; ".join(reasons[:3]) + ("; ..." if len(reasons) > 3 else "")
@@ -92,46 +125,128 @@ class Summary:
 
 @dataclass
 class Tally:
-    """Adds up events into a summary and passes them on."""
+    """Adds up events into progress and a summary, and passes them on."""
 
     listener: Listener | None = None
+    workers: int = 1
+    clock: Callable[[], float] = time.monotonic
     planned: Planned = Planned(0, 0, 0, 0, 0)
     published: int = 0
+    unchanged: int = 0
+    parts: int = 0
     chunks: int = 0
+    embedded: int = 0
     tokens: int = 0
-    embed_s: float = 0.0
+    pages: int = 0
+    bytes_read: int = 0
+    cpu_s: float = 0.0
     vanished: int = 0
     quarantined: dict[str, str] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    started: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
 
     def __call__(self, event: Event) -> None:
         match event:
             case Planned():
                 self.planned = event
+            case Parsed():
+                self.bytes_read += event.size_bytes
+                self.pages += event.pages
+                self.cpu_s += event.cpu_s
+                self._spent(fetch=event.fetch_s, parse=event.parse_s)
             case Embedded():
+                self.embedded += event.chunks
                 self.tokens += event.tokens
-                self.embed_s += event.embed_s
+                self._spent(embed=event.embed_s, write=event.write_s)
             case Published():
                 self.published += 1
                 self.chunks += event.chunks
+            case Unchanged():
+                self.unchanged += 1
+            case Enqueued():
+                self.parts += event.parts
             case Quarantined():
                 self.quarantined[event.uri] = event.reason
-            case Parsed():
-                pass
         if self.listener:
             self.listener(event)
 
-    def summary(self, seconds: float) -> Summary:
+    def go_on(self, progress: Mapping[str, Any]) -> None:
+        """Count on from the progress that an earlier part of the same run had written down."""
+        if not progress:
+            return
+        self.published, self.unchanged = progress["documents"], progress["unchanged"]
+        self.parts, self.chunks, self.tokens = progress["parts"], progress["chunks"], progress["tokens"]
+        self.embedded, self.pages = progress["chunks"], progress["pages"]
+        self.bytes_read, self.cpu_s = progress["bytes"], progress["cpu_s"]
+        self.stages = dict(progress["stages"])
+        self.started = self.clock() - progress["seconds"]
+
+    @property
+    def done(self) -> int:
+        """Documents that are through, well or not."""
+        return self.published + self.unchanged + self.vanished + len(self.quarantined)
+
+    @property
+    def bottleneck(self) -> str:
+        """The stage that is busiest, of what its workers could do; empty before there is one."""
+        lanes = {"fetch": self.workers, "parse": self.workers, "embed": 1, "write": 1}
+        busy = {stage: seconds / lanes[stage] for stage, seconds in self.stages.items()}
+        stage = max(busy, key=lambda name: busy[name])
+        return stage if busy[stage] > 0 else ""
+
+    def progress(self, waiting: int, waiting_bytes: int) -> dict[str, Any]:
+        """How far the run is, as JSON values. `eta_s` None: nothing is done yet that could tell."""
+        elapsed = self.clock() - self.started
+        return {
+            "documents": self.published,
+            "unchanged": self.unchanged,
+            "quarantined": len(self.quarantined),
+            "parts": self.parts,
+            "chunks": self.chunks,
+            "tokens": self.tokens,
+            "pages": self.pages,
+            "bytes": self.bytes_read,
+            "cpu_s": round(self.cpu_s, 3),
+            "seconds": round(elapsed, 3),
+            "stages": {stage: round(seconds, 3) for stage, seconds in self.stages.items()},
+            "workers": self.workers,
+            "bottleneck": self.bottleneck,
+            "waiting": waiting,
+            "waiting_bytes": waiting_bytes,
+            "eta_s": self._eta(elapsed, waiting, waiting_bytes),
+        }
+
+    def summary(self, seconds: float, *, job: str = "", stopped: str = "") -> Summary:
+        planned = self.planned
         return Summary(
-            new=self.planned.new,
-            changed=self.planned.changed,
-            gone=self.planned.gone + self.vanished,
-            unchanged=self.planned.unchanged,
-            retried=self.planned.retried,
-            resumed=self.planned.resumed,
+            new=planned.new,
+            changed=planned.changed - min(self.unchanged, planned.changed),
+            gone=planned.gone + self.vanished,
+            unchanged=planned.unchanged + min(self.unchanged, planned.changed),
+            retried=planned.retried,
+            resumed=planned.resumed,
+            regrouped=planned.regrouped,
+            parts=self.parts,
             published=self.published,
             quarantined=tuple(sorted(self.quarantined.items())),
             chunks=self.chunks,
             tokens=self.tokens,
-            embed_s=self.embed_s,
+            embed_s=self.stages["embed"],
             seconds=seconds,
+            job=job,
+            stopped=stopped,
+            bottleneck=self.bottleneck,
         )
+
+    def _spent(self, **seconds: float) -> None:
+        for stage, spent in seconds.items():
+            self.stages[stage] += spent
+
+    def _eta(self, elapsed: float, waiting: int, waiting_bytes: int) -> float | None:
+        """By bytes where their number is known, since documents differ in size; else by documents."""
+        if self.bytes_read and waiting_bytes:
+            return round(elapsed * waiting_bytes / self.bytes_read, 1)
+        return round(elapsed * waiting / self.done, 1) if self.done else None

@@ -1,41 +1,47 @@
-"""The story of a document: listed, claimed, parsed and chunked, embedded, stored, verified, published."""
+"""THE STORY OF A DOCUMENT: listed, claimed, read and chunked, embedded, stored, verified, published."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-import uuid
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from ingest.jobs import Embedded, Listener, Parsed, Planned, Published, Quarantined, Summary, Tally
-from ingest.runners import local
-from ingest.runners.local import Read
-from ingest.sources import folder
-from ingest.sources.folder import Listing
-from rag.errors import IndexUnavailable, NotFound, ParseError, WorkerError
+from ingest.indexing import Fetching, Indexer, Read
+from ingest.jobs import Enqueued, Listener, Planned, Published, Quarantined, Summary, Tally, Unchanged
+from ingest.run import Run, Wanted, opened
+from ingest.runners.local import LocalRunner
+from ingest.sources.folder import FolderSource
+from ingest.sources.source import Changes, Source
+from ingest.upkeep import Upkeep
+from rag.errors import NotFound, ParseError, SourceError, WorkerError
 from rag.models.lockfile import entry, locate
 from rag.settings import Settings
 from rag.store.catalog import Catalog
-from rag.store.queue import Claim, Queue, Shelf
-from rag.store.revocation import revoke_kv
-from rag.store.vectors import Vectors
-from rag.types import Chunk, DocumentState, Principal
+from rag.store.generations import Generation, Generations, check, differences
+from rag.store.indexes import Indexes, recipe_of
+from rag.store.jobs import Jobs
+from rag.store.originals import Originals
+from rag.store.queue import Claim, Listed, Plan, Queue, Shelf
+from rag.types import DocumentState, Principal
 
-CHUNKS_PER_CALL = 64
 # Raise it when chunks of the same bytes come out differently: every document is then indexed again.
-READING = "1"
-NAMESPACE = uuid.UUID("0c1f4c0a-3c43-4a39-8a3e-94a1f7f3d0b2")
+READING = "3"
+MAX_DEPTH = 5
+MANY = 10  # documents that do not all go at once without being asked
+INSIDE = "!/"  # between the uri of a container and the name of a part
 
 
 class Pipeline:
     """Brings the index up to date with a source. Killed at any moment, the next run goes on where it was."""
 
-    def __init__(self, catalog: Catalog, vectors: Vectors, settings: Settings) -> None:
-        self.catalog, self.vectors, self.settings = catalog, vectors, settings
+    def __init__(self, catalog: Catalog, indexes: Indexes, settings: Settings) -> None:
+        self.catalog, self.indexes, self.settings = catalog, indexes, settings
         self.queue = Queue(catalog.database)
+        self.jobs = Jobs(catalog.database)
+        self.generations = Generations(catalog.database)
+        self.upkeep = Upkeep(catalog, self.queue, indexes)
 
     async def run(
         self,
@@ -45,75 +51,113 @@ class Pipeline:
         collection: str = "default",
         groups: Sequence[str] = ("everyone",),
         retry: bool = False,
+        allow_empty: bool = False,
         on_event: Listener | None = None,
     ) -> Summary:
         """Index what is new or changed under the paths, remove what is gone; `retry`: also the quarantined.
 
         Raises NotFound for a path that is not there; errors of the index end the run.
         """
-        started = time.monotonic()
-        tally = Tally(on_event)
-        shelf = Shelf.of(principal, collection, groups, self.recipe)
-        listing = await asyncio.to_thread(
-            folder.listing,
-            paths,
-            home=self.settings.home,
-            max_file_bytes=self.settings.ingest.max_file_bytes,
-        )
-        await self.reconcile()
-        await asyncio.to_thread(self._plan, listing, shelf, tally, retry=retry)
-        if tally.planned.waiting:
-            await self._work(tally)
-        await self.purge()
-        return tally.summary(time.monotonic() - started)
+        wanted = Wanted(principal, collection, tuple(groups), retry=retry, allow_empty=allow_empty)
+        return await self.sync(self.folder(paths), wanted, on_event=on_event)
 
-    @property
-    def recipe(self) -> str:
-        """What, besides the bytes, decides how a document is indexed."""
-        return f"{READING}/{self.settings.ingest.chunk_tokens}/{self.settings.embedding.model}"
+    async def sync(self, source: Source, wanted: Wanted, *, on_event: Listener | None = None) -> Summary:
+        """Bring the index up to date with a source.
+
+        Raises SourceError when it cannot be reached, SettingsError when settings ask for a new generation.
+        """
+        generation = await self._generation()
+        shelf = self._shelf(source, wanted)
+        cursor = await asyncio.to_thread(self.jobs.cursor, shelf.tenant, shelf.collection, shelf.source)
+        changes = await asyncio.to_thread(source.changes, cursor)
+        async with self.job(shelf, wanted, generation, on_event) as run:
+            await self.upkeep.reconcile(generation)
+            await asyncio.to_thread(self._plan, changes, shelf, wanted, run)
+            await asyncio.to_thread(
+                self.jobs.move_cursor, shelf.tenant, shelf.collection, shelf.source, changes.cursor
+            )
+            await self.upkeep.regroup(generation)
+            # Paths given by hand: what an earlier run of other paths left is done too.
+            fetching = source if source.name else self.folder([Path("/")])
+            await self._work({source.name: fetching}, generation, run)
+            await self.upkeep.purge()
+        return run.summary()
+
+    async def work(self, *, job: str | None = None, on_event: Listener | None = None) -> Summary:
+        """Do what waits and needs no source: uploads, parts of containers, what other runs left of paths.
+
+        `job`: only what waits of that one, which goes on and ends when it is done, paused or cancelled.
+        """
+        generation = await self._generation()
+        shelf = Shelf("", "", (), READING)
+        async with self.job(shelf, Wanted(), generation, on_event, only=job) as run:
+            if job is None:
+                await self.upkeep.reconcile(generation)
+            count, size = await asyncio.to_thread(self.queue.waiting, {""}, job)
+            resumed = 0 if job else count
+            run.tally(Planned(0, 0, 0, 0, waiting=count, resumed=resumed, waiting_bytes=size))
+            await self._work({"": self.folder([Path("/")])}, generation, run)
+            await self.upkeep.regroup(generation)
+            await self.upkeep.purge()
+        return run.summary()
 
     async def reconcile(self) -> None:
-        """Make catalog and index agree: unknown points go, documents that lost points are done again."""
-        await asyncio.to_thread(self.queue.retire_orphans)
-        # The index first: a version that appears there later was opened in the catalog before that.
-        indexed = await self.vectors.versions()
-        hidden = set(await asyncio.to_thread(self.catalog.hidden_versions))
-        live = await asyncio.to_thread(self.catalog.live_versions)
-        await self.vectors.delete(
-            [version for version in indexed if version not in hidden and version not in live]
-        )
-        short = [version for version, count in live.items() if indexed.get(version, 0) != count]
-        lost = [version for version in short if await self.vectors.settle(version) != live[version]]
-        if lost:
-            await asyncio.to_thread(self.queue.requeue, lost)
-        await self.purge()
+        """Make catalog and index agree, after whatever happened to either."""
+        await self.upkeep.reconcile(await self._generation())
 
-    async def purge(self) -> None:
-        """Delete the points of replaced, removed and half-filled versions."""
-        retired = await asyncio.to_thread(self.catalog.retired_versions)
-        if retired:
-            await asyncio.to_thread(revoke_kv, self.settings.home)
-            await self.vectors.delete(retired)
-            await asyncio.to_thread(self.catalog.forget, retired)
+    async def preview(self, source: Source, wanted: Wanted) -> tuple[Plan, Changes]:
+        """What a run would do; nothing is changed."""
+        await self._generation()
+        shelf = self._shelf(source, wanted)
+        cursor = await asyncio.to_thread(self.jobs.cursor, shelf.tenant, shelf.collection, shelf.source)
+        changes = await asyncio.to_thread(source.changes, cursor)
+        plan = await asyncio.to_thread(
+            self.queue.plan, changes.items, shelf, roots=changes.roots, deleted=changes.gone
+        )
+        return plan, changes
 
     async def remove(self, document_ids: Sequence[str]) -> None:
         """Forget documents: they stop answering at once, then their points go."""
         for document_id in document_ids:
             await asyncio.to_thread(self.catalog.remove, document_id)
-        await self.purge()
+        await self.upkeep.purge()
 
-    def _plan(self, listing: Listing, shelf: Shelf, tally: Tally, *, retry: bool) -> None:
-        plan = self.queue.plan(listing.items, shelf, roots=listing.roots)
-        again = plan.quarantined if retry else ()
-        self.queue.enqueue([*plan.new, *plan.changed, *again], shelf)
+    def folder(self, paths: Sequence[Path]) -> FolderSource:
+        """Paths given by hand as a source."""
+        limit = self.settings.ingest.max_file_bytes
+        return FolderSource(paths, home=self.settings.home, max_file_bytes=limit)
+
+    async def _generation(self) -> Generation:
+        """The one that answers. Raises SettingsError when the settings ask for another that nobody builds."""
+        recipe = recipe_of(self.settings)
+        generation = await asyncio.to_thread(self.generations.live, recipe)
+        building = await asyncio.to_thread(self.generations.building)
+        if building is None or differences(building.recipe, recipe):
+            check(generation, recipe)
+        return generation
+
+    def _shelf(self, source: Source, wanted: Wanted) -> Shelf:
+        return Shelf.of(
+            wanted.principal,
+            wanted.collection,
+            wanted.groups,
+            READING,
+            labels=wanted.labels,
+            source=source.name,
+        )
+
+    def _plan(self, changes: Changes, shelf: Shelf, wanted: Wanted, run: Run) -> None:
+        plan = self.queue.plan(changes.items, shelf, roots=changes.roots, deleted=changes.gone)
+        again = plan.quarantined if wanted.retry else ()
+        refuse_a_sudden_end(changes, plan, wanted)
+        todo: list[Listed] = [*plan.new, *plan.changed, *again]
+        self.queue.enqueue(todo, shelf, job=run.job, priority=wanted.priority)
+        self.queue.regroup(plan.regrouped, shelf)
         for document_id in plan.gone:
             self.catalog.remove(document_id)
-        counts = self.catalog.counts()
-        waiting = sum(
-            counts[s] for s in (DocumentState.PENDING, DocumentState.PARSING, DocumentState.EMBEDDING)
-        )
-        resumed = max(0, waiting - len(plan.new) - len(plan.changed) - len(again))
-        tally(
+        waiting, size = self.queue.waiting({shelf.source})
+        resumed = max(0, waiting - len(todo))
+        run.tally(
             Planned(
                 new=len(plan.new),
                 changed=len(plan.changed),
@@ -121,108 +165,122 @@ class Pipeline:
                 unchanged=max(0, len(plan.unchanged) - resumed),
                 retried=len(again),
                 resumed=resumed,
+                regrouped=len(plan.regrouped),
                 waiting=waiting,
+                waiting_bytes=size,
             )
         )
-        for name in listing.unnameable:
-            tally(Quarantined(name, "its name is not UTF-8: rename it"))
-        if not retry:
-            reasons = self.queue.reasons([shelf.document_id(item.uri) for item in plan.quarantined])
-            for uri, reason in reasons:
-                tally(Quarantined(uri, reason))
+        for name, reason in changes.problems:
+            run.tally(Quarantined(name, reason))
+        if not wanted.retry:
+            ids = [shelf.document_id(item.uri) for item in plan.quarantined]
+            for uri, reason in self.queue.reasons(ids):
+                run.tally(Quarantined(uri, reason))
 
-    async def _work(self, tally: Tally) -> None:
-        # One document is embedded at a time; meanwhile the workers parse the next ones.
-        embedding = asyncio.Semaphore(1)
+    async def _work(self, sources: Mapping[str, Source], generation: Generation, run: Run) -> None:
+        """Process what waits, if anything does: the parse workers take a second to start."""
+        count, _ = await asyncio.to_thread(self.queue.waiting, sources.keys(), run.only)
+        if not count:
+            return
+        vectors = self.indexes.of(generation)
+        fetching = Fetching(Originals(self.settings.home), sources)
+        indexer = Indexer(self.catalog, vectors, generation.number, fetching.bytes_of, run.tally)
 
         async def process(claim: Claim, read: Read) -> None:
             try:
-                await self._index(claim, read, embedding, tally)
+                await self._index(claim, read, indexer, run.tally)
             except ParseError as error:
-                await self._set_aside(claim, str(error), tally)
+                await self._set_aside(claim, str(error), run.tally)
             except NotFound:
-                tally.vanished += 1
+                run.tally.vanished += 1
                 await asyncio.to_thread(self.catalog.remove, claim.document_id)
+            except SourceError as error:
+                await self._after_a_failure(claim, error, run.tally)
             except WorkerError as error:
-                await self._after_a_death(claim, error, tally)
+                await (
+                    vectors.info()
+                )  # an index that cannot start is not the document's fault: it ends the run
+                await self._after_a_failure(claim, error, run.tally)
 
-        await local.work(self.queue, process, self.settings.ingest, self._model())
+        await run.runner.work(self.queue, process, sources.keys(), job=run.only, paused=run.paused)
 
-    async def _index(self, claim: Claim, read: Read, embedding: asyncio.Semaphore, tally: Tally) -> None:
+    async def _index(self, claim: Claim, read: Read, indexer: Indexer, tally: Tally) -> None:
         if claim.attempts > self.settings.ingest.attempts:
             raise ParseError(f"the program ended {claim.attempts} times while it worked on this document")
-        parsed = await read(claim.uri)
-        if parsed["sha256"] != claim.sha256 and not claim.sha256.startswith("unread-"):
-            await asyncio.to_thread(self.queue.rehash, claim.document_id, parsed["sha256"])
-        tally(Parsed(claim.uri, len(parsed["chunks"])))
-        async with embedding:
-            await asyncio.to_thread(self.queue.advance, claim.document_id, DocumentState.EMBEDDING)
-            version = await asyncio.to_thread(
-                self.catalog.open_version,
-                claim.document_id,
-                title=title_of(parsed["title"], claim.uri),
-                media_type=parsed["media_type"],
-                pages=parsed["pages"],
-            )
-            chunks = identified(parsed["chunks"], claim.document_id, version)
-            await asyncio.to_thread(self.catalog.save_chunks, version, chunks)
-            await self._store(claim, version, chunks, tally)
-            if await asyncio.to_thread(self.catalog.publish, claim.document_id, version):
-                tally(Published(claim.uri, len(chunks)))
+        parsed = await indexer.read(claim, read)
+        if parsed.get("same"):
+            await asyncio.to_thread(self.queue.unchanged, claim.document_id)
+            tally(Unchanged(claim.uri))
+            return
+        sha256, size = parsed["sha256"], parsed.get("size_bytes", claim.size_bytes)
+        await asyncio.to_thread(self.queue.has_read, claim.document_id, sha256, size)
+        await asyncio.to_thread(self.queue.advance, claim.document_id, DocumentState.EMBEDDING)
+        # Before the container is published: later nobody would look for the parts any more.
+        await self._take_parts(claim, parsed.get("parts", ()), tally)
+        filled = await indexer.fill(claim, parsed, worker=self.queue.worker)
+        if filled is None:
+            return
+        version, chunks = filled
+        if await asyncio.to_thread(self.catalog.publish, claim.document_id, version):
+            tally(Published(claim.uri, len(chunks)))
 
-    async def _store(self, claim: Claim, version: int, chunks: Sequence[Chunk], tally: Tally) -> None:
-        """Write all chunks and make sure that they are there. Raises IndexUnavailable when some are not."""
-        for start in range(0, len(chunks), CHUNKS_PER_CALL):
-            batch = chunks[start : start + CHUNKS_PER_CALL]
-            done = await self.vectors.upsert(
-                version,
-                tenant=claim.tenant,
-                collection=claim.collection,
-                groups=claim.groups,
-                chunks=[
-                    {"id": each.id, "text": each.text, "heading": " > ".join(each.heading_path)}
-                    for each in batch
-                ],
+    async def _take_parts(self, claim: Claim, parts: Sequence[Mapping[str, Any]], tally: Tally) -> None:
+        """Let the documents inside a document wait for their turn; those no longer in it go."""
+        if claim.uri.count(INSIDE) >= MAX_DEPTH:
+            parts = ()
+        found = [
+            Listed(
+                uri=f"{claim.uri}{INSIDE}{part['name']}",
+                fingerprint=part["sha256"],
+                size_bytes=part["size"],
+                name=part["name"],
             )
-            tally(Embedded(claim.uri, len(batch), done["tokens"], done["embed_s"]))
-        count = await self.vectors.settle(version)
-        if count != len(chunks):
-            raise IndexUnavailable(
-                f"the index holds {count} of {len(chunks)} chunks of {claim.uri}; ingest again"
-            )
+            for part in parts
+        ]
+        await asyncio.to_thread(self.queue.replace_parts, claim, found, READING)
+        if found:
+            tally(Enqueued(claim.uri, len(found)))
 
-    async def _after_a_death(self, claim: Claim, error: WorkerError, tally: Tally) -> None:
-        """A child died over this document: try again, and set it aside when that happened too often."""
-        await self.vectors.info()  # an index that cannot start is not the document's fault, and ends the run
-        deaths = await asyncio.to_thread(self.queue.fail, claim.document_id)
-        if deaths >= self.settings.ingest.attempts:
-            await self._set_aside(claim, f"{deaths} attempts failed, the last with: {error}", tally)
+    async def _after_a_failure(self, claim: Claim, error: Exception, tally: Tally) -> None:
+        """Try again what may have been bad luck, and set it aside when that happened too often."""
+        failures = await asyncio.to_thread(self.queue.fail, claim.document_id)
+        if failures >= self.settings.ingest.attempts:
+            await self._set_aside(claim, f"{failures} attempts failed, the last with: {error}", tally)
 
     async def _set_aside(self, claim: Claim, reason: str, tally: Tally) -> None:
         await asyncio.to_thread(self.catalog.quarantine, claim.document_id, reason)
         tally(Quarantined(claim.uri, reason))
 
-    def _model(self) -> Path:
-        """The folder of the embedder, whose tokenizer measures the chunks."""
-        model = self.settings.embedding.model
-        folder = Path(model)
-        return folder if folder.is_dir() else locate(entry(model, self.settings.home), self.settings.home)
+    def job(
+        self,
+        shelf: Shelf,
+        wanted: Wanted,
+        generation: Generation,
+        listener: Listener | None,
+        *,
+        only: str | None = None,
+    ) -> AbstractAsyncContextManager[Run]:
+        """A run whose documents are read as a generation wants them; `only`: the job that goes on."""
+        recipe = {**recipe_of(self.settings), **generation.recipe}
+        ingest = self.settings.ingest.model_copy(update={"chunk_tokens": recipe["chunk_tokens"]})
+        runner = LocalRunner(ingest, self.settings.home, model_folder(recipe["model"], self.settings.home))
+        return opened(self.jobs, self.queue, runner, shelf, wanted, listener, only=only)
 
 
-def identified(drafts: Sequence[dict[str, Any]], document_id: str, version: int) -> list[Chunk]:
-    """Chunks with ids that follow from document, version, place and text."""
-    chunks = []
-    for draft in drafts:
-        key = "\0".join((document_id, str(version), str(draft["ordinal"]), draft["text"]))
-        fields = {**draft, "heading_path": tuple(draft["heading_path"]), "pages": tuple(draft["pages"])}
-        chunks.append(replace(Chunk(**fields), id=str(uuid.uuid5(NAMESPACE, key))))
-    return chunks
+def refuse_a_sudden_end(changes: Changes, plan: Plan, wanted: Wanted) -> None:
+    """Raises SourceError for a source that had many documents and lists none: a disk that is not mounted
+    looks just like that."""
+    if not changes.items and not changes.gone and len(plan.gone) >= MANY and not wanted.allow_empty:
+        raise SourceError(
+            f"nothing is listed where {len(plan.gone)} documents were: is it mounted, is it reachable? "
+            "if they are meant to go: rag ingest --allow-empty"
+        )
 
 
-def title_of(title: str, uri: str) -> str:
-    """The document's own title if it is one, else its file name."""
-    name = Path(uri).name
-    left_by_a_program = (
-        title.lower().startswith(("microsoft ", "untitled", "document")) or "." in title[-5:-2]
-    )
-    return title if len(title) > 3 and not left_by_a_program else name
+def model_folder(model: str, home: Path) -> Path:
+    """The folder of an embedder, whose tokenizer measures the chunks."""
+    folder = Path(model)
+    return folder if folder.is_dir() else locate(entry(model, home), home)
+
+
+__all__ = ["Pipeline", "Wanted"]

@@ -9,22 +9,28 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ingest.erasure import erase
+from ingest.feeder import Feeder
 from ingest.jobs import Summary
 from ingest.pipeline import Pipeline
 from rag.assistant import Assistant
 from rag.cost.meter import Meter
 from rag.engine.generator import Engine, Generator
 from rag.engine.remote import RemoteGenerator
-from rag.errors import SettingsError, UnknownModel
+from rag.errors import NotFound, SettingsError, UnknownModel
 from rag.models.lockfile import ChatTemplate, Entry, entry, locate
 from rag.models.templates import families
 from rag.models.verification import verify
 from rag.retrieval.retriever import Retriever
 from rag.settings import Settings
-from rag.sharing import SharedWorker
 from rag.store.catalog import Catalog
-from rag.store.vectors import IndexVectors, Vectors
-from rag.types import Principal, Tier
+from rag.store.generations import Generations
+from rag.store.indexes import IndexProcesses
+from rag.store.jobs import Jobs
+from rag.store.queue import Queue
+from rag.store.vectors import Vectors
+from rag.types import Document, Principal, Tier
+from rag.wire import Receipt
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class System:
     assistant: Assistant
     model: Entry
     pipeline: Callable[[], Pipeline]
+    feeder: Feeder
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
@@ -49,6 +56,16 @@ class System:
     @property
     def model_sha256(self) -> str:
         return self.model.sha256
+
+    @property
+    def jobs(self) -> Jobs:
+        """The runs of ingestion."""
+        return Jobs(self.catalog.database)
+
+    @property
+    def queue(self) -> Queue:
+        """What they have to do."""
+        return Queue(self.catalog.database)
 
     def verify_model(self) -> None:
         """Raises ModelError without the generator's file, ModelMismatch when it is not the pinned one."""
@@ -76,9 +93,23 @@ class System:
         self, paths: Sequence[Path], *, collection: str = "default", groups: tuple[str, ...] = ("everyone",)
     ) -> Summary:
         """Bring the index up to date with files and folders."""
-        return await self.pipeline().run(
-            paths, principal=self.principal, collection=collection, groups=groups
-        )
+        async with self.feeder.turn:
+            return await self.pipeline().run(
+                paths, principal=self.principal, collection=collection, groups=groups
+            )
+
+    async def document(self, document_id: str) -> Document:
+        """One document. Raises NotFound, also for one that the principal may not read."""
+        found = await asyncio.to_thread(self.catalog.document, document_id, self.principal)
+        if found is None:
+            raise NotFound(f"no document {document_id!r}")
+        return found
+
+    async def delete(self, document_id: str) -> Receipt:
+        """Forget a document and the parts in it. Raises NotFound."""
+        document = await self.document(document_id)
+        receipt = await erase(self.pipeline(), [document.id])
+        return Receipt.model_validate(receipt.json())
 
 
 @asynccontextmanager
@@ -93,8 +124,8 @@ async def open_system(
     make_home(home)
     model, generator = open_generator(settings, check=generation)
     catalog = await asyncio.to_thread(Catalog, home)
-    index = index_worker(settings)
-    vectors = IndexVectors(index)
+    indexes = IndexProcesses(settings, Generations(catalog.database))
+    vectors = indexes.live
     retriever = Retriever(vectors, catalog, settings.retrieval)
     try:
         yield System(
@@ -105,13 +136,19 @@ async def open_system(
             retriever=retriever,
             generator=generator,
             assistant=Assistant(
-                retriever, generator, vectors, Meter(settings.cost), settings.answering, template_of(model)
+                retriever,
+                generator,
+                vectors,
+                Meter(settings.cost),
+                settings.answering,
+                template_of(model),
             ),
             model=model,
-            pipeline=lambda: Pipeline(catalog, vectors, settings),
+            pipeline=lambda: Pipeline(catalog, indexes, settings),
+            feeder=Feeder(Pipeline(catalog, indexes, settings)),
         )
     finally:
-        await asyncio.gather(generator.close(), index.stop(linger=linger), return_exceptions=True)
+        await asyncio.gather(generator.close(), indexes.stop(linger=linger), return_exceptions=True)
         await asyncio.to_thread(catalog.close)
 
 
@@ -144,18 +181,6 @@ def template_of(model: Entry) -> ChatTemplate:
     return model.template
 
 
-def index_worker(settings: Settings) -> SharedWorker:
-    """The process of the index, shared by all that have this home open."""
-    config = {
-        "home": str(settings.home.resolve()),
-        "store": settings.store.model_dump(mode="json"),
-        "embedding": settings.embedding.model_dump(mode="json"),
-    }
-    return SharedWorker(
-        "rag.store.index:IndexService", config, name="index", lock=settings.home / "index.lock"
-    )
-
-
 def make_home(home: Path) -> None:
     """The folder of a home, readable by its owner only. Raises SettingsError when it cannot be made."""
     try:
@@ -164,4 +189,4 @@ def make_home(home: Path) -> None:
         raise SettingsError(f"home {str(home)!r} cannot be made: {error.strerror}; choose another") from None
 
 
-__all__ = ["Summary", "System", "index_worker", "open_system"]
+__all__ = ["Summary", "System", "open_system"]

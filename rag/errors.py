@@ -8,7 +8,7 @@ RagError
 ├── Refused                     403 the request comes from a place that is not served
 ├── NotFound                    404 no such document
 ├── PayloadTooLarge             413 the body is larger than the limit
-├── SettingsError               500 rag.toml or a RAG_ variable is wrong
+├── SettingsError               500 rag.toml, ingest.toml or a RAG_ variable is wrong
 ├── ModelError                  500 a model file is missing, changed or cannot run here
 │   ├── ModelMismatch           500 the file is not the one that models.lock pins
 │   └── DecodeError             500 llama.cpp refused or failed a batch
@@ -20,6 +20,7 @@ RagError
 │   ├── Damaged                 422 the bytes are not what the format asks for
 │   ├── Unsupported             422 no parser for this type
 │   └── LimitExceeded           422 reading it went past a limit of memory, time or size
+├── SourceError                 502 a source of documents cannot be reached, or refuses us
 ├── Overloaded                  429 the queue is full; try again
 ├── Cancelled                   499 the caller went away
 └── WorkerError                 503 a supervised child failed
@@ -93,7 +94,7 @@ class PayloadTooLarge(RagError):
 
 
 class SettingsError(RagError):
-    """rag.toml or a RAG_ variable holds a value that cannot be used."""
+    """rag.toml, ingest.toml or a RAG_ variable holds a value that cannot be used."""
 
     code = "settings_error"
 
@@ -165,6 +166,13 @@ class LimitExceeded(ParseError):
     """Reading the document went past a limit of memory, time or size."""
 
     code = "limit_exceeded"
+
+
+class SourceError(RagError):
+    """A source of documents cannot be reached, refuses our key, or answers with what we cannot read."""
+
+    status = 502
+    code = "source_failed"
 
 
 class Overloaded(RagError):

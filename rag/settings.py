@@ -51,6 +51,9 @@ class StoreSettings(Section):
     collection: str = Field("permafrost", description="name of the collection on a Qdrant server")
     timeout_s: float = Field(2.0, gt=0, description="deadline of one search on a Qdrant server")
     min_free_bytes: int = Field(512_000_000, ge=0, description="writes are refused below this much free disk")
+    quantisation: Literal["none", "int8", "binary"] = Field(
+        "none", description="vectors kept in memory; the best are scored again in full"
+    )
 
 
 class EmbeddingSettings(Section):
@@ -59,7 +62,8 @@ class EmbeddingSettings(Section):
     model: str = Field(
         "all-minilm-l6-v2", description="a name in models.lock, or a sentence-transformers folder"
     )
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+    dimensions: int = Field(0, ge=0, description="numbers kept of each vector (matryoshka models); 0: all")
+    dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto", description="auto: bfloat16 where the CPU has AMX"
     )
     threads: int = Field(0, ge=0, description="0: all cores")
@@ -78,7 +82,11 @@ class IngestSettings(Section):
     ocr: Literal["auto", "off"] = Field(
         "auto", description="auto: Tesseract, where installed, for pages without text"
     )
-    ocr_languages: str = "eng"
+    ocr_languages: str = Field("eng", description="Tesseract's names, joined by +; auto: guessed")
+    passwords: tuple[str, ...] = Field((), description="tried on encrypted documents")
+    parser: Literal["auto", "fast", "unstructured"] = Field(
+        "auto", description="auto: ours, and unstructured where it fails; fast: ours only"
+    )
 
 
 class RetrievalSettings(Section):
@@ -87,6 +95,7 @@ class RetrievalSettings(Section):
     leg_limit: int = Field(100, gt=0, description="candidates of each leg before fusion")
     limit: int = Field(8, gt=0, description="passages handed to the answer")
     dense_weight: float = Field(0.4, ge=0, le=1, description="weight of the dense leg before the evidence")
+    expand: int = Field(0, ge=0, description="tokens of neighbours in the same section put behind the hits")
 
 
 class EngineSettings(Section):
@@ -113,6 +122,9 @@ class EngineSettings(Section):
     lookup: bool = Field(True, description="guess quotes from the passages and check them in one step")
     kv_memory_bytes: int = Field(512_000_000, ge=0, description="KV kept in memory for later prompts")
     kv_disk_bytes: int = Field(2_000_000_000, ge=0, description="KV kept on disk; it outlives a restart")
+    memory_bytes: int = Field(
+        0, ge=0, description="memory for all models that run at once; 0: three quarters of the machine's"
+    )
     gpu_layers: Annotated[int, Field(ge=-1)] | Literal["auto", "all"] = Field(
         "auto", description="layers on the GPU; auto: as many as fit its free memory"
     )
@@ -135,6 +147,13 @@ class AnsweringSettings(Section):
     context_tokens: int = Field(900, gt=0, description="tokens of passages in the prompt")
     max_tokens: int = Field(96, gt=0)
     max_quotes: int = Field(2, ge=1, le=5)
+    verbatim: bool = Field(False, description="the model may only say runs of words of the passages")
+    risk: Literal["low", "standard", "high"] = Field(
+        "standard", description="how much a wrong answer costs: when it is declined; high keeps no answers"
+    )
+    cache: Literal["off", "exact", "semantic"] = Field(
+        "exact", description="answers given again: exact to the same question over the same live passages"
+    )
 
 
 class CostSettings(Section):

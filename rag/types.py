@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
-ChunkKind = Literal["text", "table"]
+ChunkKind = Literal["text", "list", "table", "code"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,16 @@ class DocumentState(StrEnum):
     QUARANTINED = "quarantined"
 
 
+class JobState(StrEnum):
+    """Where a run of ingestion is. Documents of a paused or cancelled one are left alone."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    DONE = "done"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One source document as the catalog knows it. `version` is unique over all documents of a home."""
@@ -47,11 +57,33 @@ class Document:
     pages: int = 0
     chunks: int = 0
     reason: str = ""
+    owner: str = ""
+    labels: tuple[str, ...] = ()
+    source: str = ""
+    parent: str | None = None
+    language: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where words stand: page from 1, and the edges in points (1/72 inch) from the page's top left corner."""
+
+    page: int
+    left: float
+    top: float
+    right: float
+    bottom: float
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a document within the embedder's token budget. `id` is a UUID derived from content."""
+    """A piece of a document within the embedder's token budget. `id` is a UUID derived from content.
+
+    `boxes`: where its lines stand, if the format has pages. `language`: ISO 639-1, empty if not known.
+    `confidence` in [0, 1]: the least that a recogniser (OCR) was sure of; None: it was not recognised.
+    `section`: number of the section of the document it belongs to; neighbours with the same number share it.
+    """
 
     id: str
     ordinal: int
@@ -60,6 +92,10 @@ class Chunk:
     heading_path: tuple[str, ...] = ()
     pages: tuple[int, ...] = ()
     tokens: int = 0
+    boxes: tuple[Box, ...] = ()
+    language: str = ""
+    confidence: float | None = None
+    section: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +103,7 @@ class Passage:
     """A chunk found for a question, with where it stands and how each leg scored it.
 
     `score` is the fused score in [0, 1], `dense` a cosine, `sparse` a raw BM25 score; None: not in that leg.
+    `signals`: what each reason added to the score, by name. `expands`: id of the hit whose neighbour it is.
     """
 
     chunk: Chunk
@@ -77,13 +114,16 @@ class Passage:
     score: float
     dense: float | None = None
     sparse: float | None = None
+    signals: tuple[tuple[str, float], ...] = ()
+    expands: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
     """The words an answer rests on. `quote` is text[start:end] of the live chunk, to the letter.
 
-    `header` is the header row of the table when the quote is one of its rows.
+    `header` is the header row of the table when the quote is one of its rows. `version` is the document's,
+    and `boxes` hold the quote's lines, if the format has pages.
     """
 
     marker: int
@@ -98,6 +138,8 @@ class Citation:
     section: str = ""
     header: str = ""
     score: float = 0.0
+    version: int = 0
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +176,8 @@ class Outcome(StrEnum):
 
     ANSWERED = "answered"  # the model's sentences, each grounded in a cited chunk
     QUOTED = "quoted"  # verbatim sentences of the documents
+    COMPUTED = "computed"  # from cells of a table, with the formula
+    CLARIFY = "clarify"  # a question back: what was asked can mean several things
     NOT_FOUND = "not_found"  # nothing in the documents supports an answer
 
 
@@ -146,7 +190,11 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the reader gets, whole. `text` carries [n] markers that point into `citations`."""
+    """What the reader gets, whole. `text` carries [n] markers that point into `citations`.
+
+    `confidence`: the estimated probability that what is shown answers the question; None: not estimated.
+    `cached`: "exact" or "semantic" for an answer that was given before, else empty.
+    """
 
     text: str
     outcome: Outcome
@@ -158,3 +206,5 @@ class Answer:
     seconds: Mapping[str, float] = field(default_factory=dict)
     model: str = ""
     egress: str = "nothing left this machine"
+    confidence: float | None = None
+    cached: str = ""

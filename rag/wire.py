@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rag.errors import RagError, WorkerError, by_name
-from rag.types import Answer, Citation, Cost, Document, Outcome, Passage, Tier, Usage
+from rag.store.jobs import Job
+from rag.types import Answer, Chunk, Citation, Cost, Document, Outcome, Passage, Tier, Usage
 
 AUTO = "auto"
 
@@ -121,10 +122,56 @@ class SearchReply(BaseModel):
 
 
 class DocumentsReply(BaseModel):
-    """The documents the caller may read."""
+    """Documents the caller may read; `next`: what to send as `after` for those behind them, if there are."""
 
     object: Literal["list"] = "list"
     documents: list[Document]
+    next: str | None = None
+
+
+class ChunksReply(BaseModel):
+    """Chunks of a document in order; `next`: what to send as `after` for those behind them, if there are."""
+
+    object: Literal["list"] = "list"
+    chunks: list[Chunk]
+    next: int | None = None
+
+
+class UploadReply(BaseModel):
+    """Documents that wait to be indexed, and the job that does it."""
+
+    object: Literal["upload"] = "upload"
+    job: str
+    documents: list[Document]
+
+
+class JobsReply(BaseModel):
+    """Runs of ingestion, newest first."""
+
+    object: Literal["list"] = "list"
+    jobs: list[Job]
+
+
+class Erased(BaseModel):
+    """A document that was forgotten. `chunks`: rows of text it had; `original`: its bytes were kept here."""
+
+    id: str
+    uri: str
+    sha256: str
+    versions: list[int]
+    chunks: int
+    original: bool
+
+
+class Receipt(BaseModel):
+    """What was forgotten, and what a look afterwards still found; complete when nothing was."""
+
+    at: str
+    documents: list[Erased]
+    left: dict[str, int]
+    kv_epoch: str
+    notes: list[str]
+    complete: bool
 
 
 class RagPart(BaseModel):
@@ -141,6 +188,8 @@ class RagPart(BaseModel):
     model: str
     model_sha256: str = ""
     ignored: list[str] = []
+    confidence: float | None = None
+    cached: str = ""
 
     def answer(self, text: str) -> Answer:
         """The answer this part and its text came from."""
@@ -155,6 +204,8 @@ class RagPart(BaseModel):
             seconds=self.seconds,
             model=self.model,
             egress=self.egress,
+            confidence=self.confidence,
+            cached=self.cached,
         )
 
 
@@ -172,6 +223,8 @@ def rag_part(answer: Answer, *, passages: bool, model_sha256: str, ignored: list
         model=answer.model,
         model_sha256=model_sha256,
         ignored=ignored,
+        confidence=answer.confidence,
+        cached=answer.cached,
     )
 
 

@@ -15,6 +15,7 @@ BOMS = (
 DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 EAST_ASIAN = ("cp932", "gb18030", "euc_kr", "big5")
 SHARE_OF_CONTROLS = 0.02
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 
 
 def decode(data: bytes, *, declared: str = "", partial: bool = False) -> str | None:
@@ -68,6 +69,5 @@ def is_multibyte(data: bytes) -> bool:
 def looks_binary(text: str) -> bool:
     """More control characters than a text has."""
     sample = text[:20000]
-    controls = sum(1 for character in sample if ord(character) < 32 and character not in "\t\n\r\f\x1b")
-    controls += sum(1 for character in sample if 0x7F <= ord(character) < 0xA0 and character != "\x85")
+    controls = len(CONTROLS.findall(sample))
     return controls > 3 and controls > SHARE_OF_CONTROLS * len(sample)

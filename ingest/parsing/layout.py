@@ -1,234 +1,248 @@
-"""Lines, headings, paragraphs and tables from placed characters. Pure: knows no PDF library."""
+"""Lines, headings, paragraphs and lists from placed words. Pure: knows no PDF library."""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field, replace
 
-from ingest.parsing.blocks import Block, table
+from ingest.parsing.blocks import Block, BlockKind, table
+from ingest.parsing.tables import aligned, possible_starts
+from ingest.parsing.words import Cell, Line, Table, Word, around, flow
+from rag.types import Box
 
-CELL_GAP = 1.1  # of the font size: wider gaps inside a line separate cells
+CELL_GAP = 0.9  # of the font size: wider gaps inside a line separate cells
+MARKER_GAP = 3.0  # of the font size: the widest gap between a bullet and its text
 HEADING_SIZE = 1.12  # of the body's font size
+SAME_SIZE = 0.04  # sizes that differ by less are one
 MAX_HEADING = 150
+MAX_HEADING_LINES = 3
+MARGIN = 0.08  # of the page's height: where headers and footers stand
 BULLET = re.compile(r"^\s*(?:[•◦▪‣●○■·–—*-]|\(?\d{1,2}[.)]|\(?[a-z][.)])\s+\S")
+MARKER = re.compile(r"^(?:[•◦▪‣●○■·–—*-]|\[\d+\]|\(?\d{1,2}[.)]|\(?[a-z][.)]|\d{1,2}(?:\.\d{1,2})*\.?)$")
+CURRENCY = frozenset("$€£¥")
 
 
-class Glyph(NamedTuple):
-    """One character and where it stands, in points from the lower left corner."""
-
-    text: str
-    left: float
-    bottom: float
-    right: float
-    top: float
-    bold: bool = False
-
-
-@dataclass(slots=True)
-class Line:
-    """A printed line. `cells` are its parts between wide gaps, with the left edge of each."""
-
-    text: str
-    left: float = 0
-    bottom: float = 0
-    right: float = 0
-    top: float = 0
-    size: float = 0
-    bold: bool = False
-    cells: list[tuple[float, str]] = field(default_factory=list)
-    margin: bool = False  # near the upper or lower edge of the page
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Style:
-    """Font sizes of a document: the body's, and those of headings from large to small."""
+    """What is known of a document's looks so far: characters by font size, and how many are bold."""
 
-    body: float
-    headings: tuple[float, ...]
+    sizes: Counter[float] = field(default_factory=Counter)
+    bold: int = 0
+    body: float = 0.0
+    headings: tuple[float, ...] = ()  # sizes above the body's, from small to large
+
+    def learn(self, pages: Iterable[Sequence[Line | Table]]) -> None:
+        """Take in the lines of these pages."""
+        for page in pages:
+            for line in page:
+                if isinstance(line, Line):
+                    self.sizes[line.size] += len(line.text)
+                    self.bold += len(line.text) if line.bold else 0
+        if self.sizes:
+            self.body = self.sizes.most_common(1)[0][0]
+            distinct: list[float] = []
+            for size in sorted(size for size in self.sizes if size > HEADING_SIZE * self.body):
+                if not distinct or size > (1 + SAME_SIZE) * distinct[-1]:
+                    distinct.append(size)
+            self.headings = tuple(distinct)
+
+    @property
+    def bold_is_rare(self) -> bool:
+        """Whether bold can be a sign of anything."""
+        return self.bold < 0.4 * self.sizes.total()
+
+    def level(self, size: float) -> int:
+        """1 to 6 for a heading of this size; one as small as the body comes below all others."""
+        larger = len(self.headings) - bisect_left(self.headings, size * (1 + SAME_SIZE))
+        return min(6, larger + 1)
 
 
-def lines(glyphs: Iterable[Glyph], *, height: float) -> list[Line]:
-    """The lines of a page in stream order; parts that stand side by side become one line."""
-    found: list[Line] = []
-    row: list[Glyph] = []
-    for glyph in (*glyphs, Glyph("\n", 0, 0, 0, 0)):
-        if glyph.text != "\n":
-            row.append(glyph)
+def lines(rows: Iterable[Sequence[Word] | Table], *, height: float) -> list[Line | Table]:
+    """The lines of a page in stream order; parts that stand side by side become one line. Tables stay."""
+    found: list[Line | Table] = []
+    row: Sequence[Word] = ()
+    for part in rows:
+        if row and not isinstance(part, Table) and beside(row, part):
+            row = [*row, *part]
             continue
-        line = line_of(row)
-        row = []
-        if line is None:
-            continue
-        line.margin = line.bottom > 0.92 * height or line.top < 0.08 * height
-        if found and beside(found[-1], line):
-            found[-1] = joined(found[-1], line)
-        else:
-            found.append(line)
+        if row:
+            found.append(line_of(row, height))
+        row = () if isinstance(part, Table) else part
+        if isinstance(part, Table):
+            found.append(part)
+    if row:
+        found.append(line_of(row, height))
     return found
 
 
-def line_of(row: Sequence[Glyph]) -> Line | None:
-    """One line from its characters; None if it is blank."""
-    text = "".join(glyph.text for glyph in row).strip()
-    inked = [glyph for glyph in row if not glyph.text.isspace() and glyph.top > glyph.bottom]
-    if not text or not inked:
-        return None
-    size = round(sorted(glyph.top - glyph.bottom for glyph in inked)[len(inked) // 2], 1)
-    first = inked[0]
-    line = Line(
-        text,
-        left=min(glyph.left for glyph in inked),
-        bottom=min(glyph.bottom for glyph in inked),
-        right=max(glyph.right for glyph in inked),
-        top=max(glyph.top for glyph in inked),
-        size=size,
-        bold=sum(glyph.bold for glyph in inked) > 0.8 * len(inked),
-    )
-    # Upright text or text that runs right to left has no cells we could tell from gaps.
-    if line.top - line.bottom > 3 * size or any(after.left < first.left - size for after in inked):
-        line.cells = [(line.left, text)]
-        return line
-    line.cells = cells(row, size)
-    return line
-
-
-def cells(row: Sequence[Glyph], size: float) -> list[tuple[float, str]]:
-    found: list[tuple[float, str]] = []
-    start, text, end = 0.0, "", 0.0
-    for glyph in row:
-        if glyph.text.isspace():
-            text += " " if text else ""
-            continue
-        if text.strip() and glyph.left - end > CELL_GAP * size:
-            found.append((start, text.strip()))
-            text = ""
-        if not text.strip():
-            start, text = glyph.left, ""
-        text += glyph.text
-        end = glyph.right
-    if text.strip():
-        found.append((start, text.strip()))
-    return found
-
-
-def beside(one: Line, other: Line) -> bool:
+def beside(one: Sequence[Word], other: Sequence[Word]) -> bool:
     """Whether `other` continues the row of `one`: same height on the page, further right."""
-    overlap = min(one.top, other.top) - max(one.bottom, other.bottom)
-    return overlap > 0.6 * min(one.top - one.bottom, other.top - other.bottom) and other.left >= one.right - 1
+    last, first = one[-1], other[0]
+    overlap = min(last.bottom, first.bottom) - max(last.top, first.top)
+    smaller = min(last.bottom - last.top, first.bottom - first.top)
+    return overlap > 0.6 * smaller and first.left >= last.right - 1
 
 
-def joined(one: Line, other: Line) -> Line:
-    return Line(
-        f"{one.text} {other.text}",
-        left=one.left,
-        bottom=min(one.bottom, other.bottom),
-        right=other.right,
-        top=max(one.top, other.top),
-        size=max(one.size, other.size),
-        bold=one.bold and other.bold,
-        cells=one.cells + other.cells,
-        margin=one.margin,
-    )
+def line_of(words: Sequence[Word], height: float = 0.0) -> Line:
+    """One line from its words."""
+    face = words[0].face
+    size, bold, upright = face.size, face.bold, face.upright
+    if any(word.face is not face for word in words):
+        sizes: Counter[float] = Counter()
+        for word in words:
+            sizes[word.face.size] += len(word.text)
+        size = sizes.most_common(1)[0][0]
+        length = sum(sizes.values())
+        bold = sum(len(word.text) for word in words if word.face.bold) > 0.8 * length
+        upright = sum(len(word.text) for word in words if word.face.upright) > 0.5 * length
+    parts = cells(words, size, whole=not upright)
+    text, *edges = parts[0]
+    if len(parts) > 1:
+        text, edges = " ".join(part.text for part in parts), [*around(parts)]
+    left, top, right, bottom = edges
+    margin = bottom < MARGIN * height or top > (1 - MARGIN) * height
+    return Line(parts, text, left, top, right, bottom, size, bold, upright, margin)
+
+
+def cells(words: Sequence[Word], size: float, *, whole: bool = False) -> list[Cell]:
+    """The parts of a line between wide gaps; a bullet or a currency sign belongs to what it stands before."""
+    groups: list[list[Word]] = [[words[0]]]
+    for word in words[1:]:
+        before = groups[-1][-1]
+        # Text that runs from right to left has its next word on the left.
+        gap = max(word.left - before.right, before.left - word.right)
+        if gap > CELL_GAP * size and not whole and before.text not in CURRENCY:
+            groups.append([word])
+        else:
+            groups[-1].append(word)
+    if len(groups) == 2 and len(groups[0]) == 1 and MARKER.match(groups[0][0].text):
+        near = groups[1][0].left - groups[0][0].right < MARKER_GAP * size
+        groups = [groups[0] + groups[1]] if near else groups
+    return [Cell.of(group) for group in groups]
 
 
 def skeleton(line: Line) -> str:
-    """A line near the edge of a page with its numbers blanked, so that footers of all pages are equal."""
-    return re.sub(r"\d+", "#", line.text.strip().lower()) if line.margin else ""
+    """A line near the edge of a page without its numbers, and how high it stands: equal for all footers."""
+    if not line.margin:
+        return ""
+    return f"{round(line.top / 3)} {re.sub(r'[0-9]+', '#', line.text.strip().lower())}"
 
 
-def furniture(pages: Sequence[Sequence[Line]]) -> set[str]:
-    """Skeletons of headers and footers: at the edge of at least three pages and of a third of all."""
-    seen = Counter(text for page in pages for text in {skeleton(line) for line in page} if text)
-    return {text for text, count in seen.items() if count >= max(3, len(pages) / 3)}
+def furniture(pages: Sequence[Sequence[Line | Table]]) -> set[str]:
+    """Skeletons of headers and footers: the same words at the same height of at least three pages."""
+    seen = Counter(
+        text for page in pages for text in {skeleton(line) for line in page if isinstance(line, Line)} if text
+    )
+    return {text for text, count in seen.items() if count >= 3}
 
 
-def style(pages: Sequence[Sequence[Line]]) -> Style:
-    """The font size that most characters have, and the larger ones."""
-    sizes: Counter[float] = Counter()
-    for page in pages:
-        for line in page:
-            sizes[line.size] += len(line.text)
-    body = sizes.most_common(1)[0][0] if sizes else 0.0
-    return Style(body, tuple(sorted((size for size in sizes if size > HEADING_SIZE * body), reverse=True)))
-
-
-def blocks(page: Sequence[Line], style: Style, *, number: int) -> Iterator[Block]:
+def blocks(page: Sequence[Line | Table], style: Style, *, number: int) -> Iterator[Block]:
     """Headings, paragraphs, lists and tables of one page."""
-    index = 0
+    index, starts = 0, possible_starts(page)
     while index < len(page):
-        rows = table_at(page, index)
-        if rows:
-            if block := table([[text for _, text in line.cells] for line in rows], page=number):
-                yield block
-            index += len(rows)
-            continue
-        line = page[index]
-        index += 1
-        if level := heading_level(line, style):
-            yield Block("heading", line.text, level=level, page=number)
-            continue
-        paragraph = [line]
-        while index < len(page) and continues(page[index - 1], page[index], style):
-            if table_at(page, index):
-                break
-            paragraph.append(page[index])
-            index += 1
-        yield Block("list" if BULLET.match(line.text) else "text", flow(paragraph), page=number)
-
-
-def table_at(page: Sequence[Line], index: int) -> Sequence[Line]:
-    """The rows of a table that starts here: lines of several cells whose left edges line up."""
-    end = index
-    while (
-        end < len(page) and len(page[end].cells) >= 2 and (end == index or aligned(page[end - 1], page[end]))
-    ):
-        end += 1
-    rows = page[index:end]
-    wide = sum(1 for line in rows if len(line.cells) >= 3)
-    return rows if len(rows) >= 3 or (len(rows) == 2 and wide == 2) else ()
-
-
-def aligned(one: Line, other: Line) -> bool:
-    """Whether at least one cell after the first, or all of few, start or sit at the same place."""
-    tolerance = 2.5 * max(one.size, other.size, 1)
-    starts = [left for left, _ in one.cells[1:]]
-    return any(abs(left - start) < tolerance for left, _ in other.cells[1:] for start in starts)
-
-
-def heading_level(line: Line, style: Style) -> int:
-    """1 to 6, or 0 for no heading."""
-    text = line.text.strip()
-    if len(text) > MAX_HEADING or len(line.cells) > 2 or not any(character.isalpha() for character in text):
-        return 0
-    if line.size in style.headings:
-        return min(6, style.headings.index(line.size) + 1)
-    ends = text.endswith((".", ",", ";", ":"))
-    if line.bold and len(text) < 90 and not ends and not BULLET.match(text):
-        return min(6, len(style.headings) + 1)
-    return 0
-
-
-def continues(above: Line, line: Line, style: Style) -> bool:
-    """Whether a line belongs to the paragraph of the one above."""
-    if (
-        heading_level(line, style)
-        or BULLET.match(line.text)
-        or abs(line.size - above.size) > 0.2 * above.size
-    ):
-        return False
-    gap = above.bottom - line.top
-    return -1.5 * above.size < gap < 0.6 * above.size
-
-
-def flow(paragraph: Sequence[Line]) -> str:
-    """The text of a paragraph with words put together that a line end had cut."""
-    text = ""
-    for line in paragraph:
-        if text.endswith("\u00ad"):
-            text = text[:-1] + line.text
+        item = page[index]
+        found, count = (item, 1) if isinstance(item, Table) else (None, 0)
+        if index in starts:
+            found, count = aligned(page, index)
+        if found:
+            if block := table(found.rows, page=number):
+                yield boxed(block, [found])
+            index += count
+        elif count := heading_at(page, index, style):
+            run = [line for line in page[index : index + count] if isinstance(line, Line)]
+            text = flow(line.text for line in run)
+            yield boxed(Block("heading", text, level=style.level(run[0].size), page=number), run)
+            index += count
         else:
-            text += (" " if text else "") + line.text
-    return text
+            run = paragraph_at(page, index, style, starts)
+            kind: BlockKind = "list" if BULLET.match(run[0].text) else "text"
+            yield boxed(Block(kind, flow(line.text for line in run), page=number), run)
+            index += len(run)
+
+
+def boxed(block: Block, parts: Sequence[Line | Table]) -> Block:
+    """The block with the box around its parts."""
+    box = Box(block.page, *(round(edge, 1) for edge in around(parts)))
+    return replace(block, boxes=(box,))
+
+
+def merged(one: Block, other: Block) -> Block:
+    """Two blocks of one page as one, a line each."""
+    box = Box(one.page, *around([*one.boxes, *other.boxes]))
+    return replace(one, text=f"{one.text}\n{other.text}", boxes=(box,))
+
+
+def heading_at(page: Sequence[Line | Table], index: int, style: Style) -> int:
+    """How many lines the heading that starts here has; 0 for none."""
+    first = page[index]
+    if not isinstance(first, Line) or not stands_out(first, style):
+        return 0
+    end = index + 1
+    while end < len(page):
+        line = page[end]
+        if not isinstance(line, Line) or not alike(first, line) or not 0 <= below(page[end - 1], line) < 0.7:
+            break
+        end += 1
+    run = [line for line in page[index:end] if isinstance(line, Line)]
+    text = " ".join(line.text for line in run)
+    large = first.size > HEADING_SIZE * style.body
+    if len(run) > MAX_HEADING_LINES or len(text) > MAX_HEADING or not any(map(str.isalpha, text)):
+        return 0
+    if large:
+        return len(run)
+    ends = text.rstrip().endswith((".", ",", ";", ":"))
+    numbered = re.match(r"\d+(\.\d+)+\s|\d+\.?\s+[A-Z]", text)
+    if ends or (BULLET.match(text) and not numbered):
+        return 0
+    # A bold line in the midst of a paragraph is emphasis.
+    above = page[index - 1] if index else None
+    if isinstance(above, Line) and not stands_out(above, style) and -0.1 <= below(above, first) < 0.25:
+        return 0
+    return len(run)
+
+
+def stands_out(line: Line, style: Style) -> bool:
+    """Whether a line is larger than the body, or bold where the body is not."""
+    if len(line.cells) > 1 or not line.upright or line.size < 0.95 * style.body:
+        return False
+    return line.size > HEADING_SIZE * style.body or (line.bold and style.bold_is_rare)
+
+
+def alike(one: Line, other: Line) -> bool:
+    return abs(one.size - other.size) <= SAME_SIZE * one.size and one.bold == other.bold
+
+
+def below(above: Line | Table, line: Line) -> float:
+    """The gap between two lines, in font sizes of the lower one; negative if it does not stand below."""
+    if line.right < above.left or line.left > above.right:
+        return -9.0
+    return (line.top - above.bottom) / max(line.size, 1.0) if line.top > above.top + 0.3 * line.size else -9.0
+
+
+def paragraph_at(page: Sequence[Line | Table], index: int, style: Style, starts: Set[int]) -> list[Line]:
+    """The lines of the paragraph or list item that starts here, at least one."""
+    first = page[index]
+    assert isinstance(first, Line)
+    run = [first]
+    for position in range(index + 1, len(page)):
+        line = page[position]
+        if not isinstance(line, Line) or not continues(run[-1], line, run[-2] if len(run) > 1 else None):
+            break
+        if heading_at(page, position, style) or (position in starts and aligned(page, position)[0]):
+            break
+        run.append(line)
+    return run
+
+
+def continues(above: Line, line: Line, before: Line | None) -> bool:
+    """Whether a line belongs to the paragraph of the one above it; `before`: the one above that."""
+    if BULLET.match(line.text) or abs(line.size - above.size) > 0.2 * above.size:
+        return False
+    gap = line.top - above.bottom
+    if not -1.5 * above.size < gap < 0.6 * above.size or (line.top < above.top and line.left < above.left):
+        return False
+    # Within a paragraph lines are evenly spaced.
+    return before is None or gap - (above.top - before.bottom) < 0.3 * above.size

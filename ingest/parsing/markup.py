@@ -1,4 +1,4 @@
-"""XML in its containers: OpenDocument, EPUB, and XML of no known kind. Reads nothing outside."""
+"""XML and how it is opened: EPUB, FictionBook, XML of no known kind. Reads nothing outside."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from lxml import etree
 
 from ingest.parsing import html
 from ingest.parsing.archive import check_zip
-from ingest.parsing.blocks import Block, ParsedDocument, table
+from ingest.parsing.blocks import Block, ParsedDocument
+from ingest.parsing.visibility import warning
 from rag.errors import Damaged
-
-UNSEEN = {"tracked-changes", "annotation", "notes", "forms", "sequence-decls", "event-listeners"}
 
 
 def tree(data: bytes) -> etree._Element:
@@ -39,72 +38,19 @@ def opened(data: bytes) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(data))
 
 
-def parse_opendocument(data: bytes) -> ParsedDocument:
-    """Headings, paragraphs, lists and tables of an odt or odp."""
-    root = tree(member(opened(data), "content.xml"))
-    reader = OpenDocument()
-    reader.walk(root)
-    return ParsedDocument(tuple(html.merged_lists(reader.blocks)), pages=reader.page)
-
-
-class OpenDocument:
-    """Collects blocks from content.xml."""
-
-    def __init__(self) -> None:
-        self.blocks: list[Block] = []
-        self.page = 0
-
-    def walk(self, element: etree._Element, in_list: bool = False) -> None:
-        for child in element:
-            name = local(child)
-            if name in UNSEEN:
-                continue
-            if name == "page":
-                self.page += 1
-            if name == "h":
-                level = next((v for k, v in child.attrib.items() if str(k).endswith("outline-level")), "1")
-                self._add("heading", spoken(child), level=int(level) if str(level).isdecimal() else 1)
-            elif name == "p":
-                text = spoken(child)
-                self._add("list" if in_list else "text", f"- {text}" if in_list and text else text)
-                for frame in child.iter("{*}text-box"):
-                    self.walk(frame)
-            elif name == "table":
-                rows = [list(cells_of(row)) for row in child.iter("{*}table-row")]
-                if block := table(rows, page=self.page):
-                    self.blocks.append(block)
-            else:
-                self.walk(child, in_list or name == "list")
-
-    def _add(self, kind: str, text: str, level: int = 0) -> None:
-        if text and kind == "heading":
-            self.blocks.append(Block("heading", text, level=level, page=self.page))
-        elif text:
-            self.blocks.append(Block("list" if kind == "list" else "text", text, page=self.page))
-
-
-def cells_of(row: etree._Element) -> Iterator[str]:
-    for cell in row:
-        if local(cell) in ("table-cell", "covered-table-cell"):
-            yield " ".join(spoken(each) for each in cell.iter("{*}p", "{*}h"))
-
-
-def spoken(element: etree._Element) -> str:
-    """The text of an element with spaces, tabs and line breaks, without notes, comments and text boxes."""
-    parts = [element.text or ""]
-    for child in element:
-        name = local(child)
-        if name in ("s", "tab", "line-break"):
-            parts.append("\n" if name == "line-break" else " ")
-        elif name not in UNSEEN and name not in ("text-box", "note"):
-            parts.append(spoken(child))
-        parts.append(child.tail or "")
-    return "".join(parts).strip() if local(element) in ("p", "h") else "".join(parts)
-
-
 def local(element: etree._Element) -> str:
     """The name of an element without its namespace; empty for a comment."""
-    return etree.QName(element).localname if isinstance(element.tag, str) else ""
+    tag = element.tag
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
+
+
+def attribute(element: etree._Element, name: str) -> str:
+    """The value of an attribute whatever its namespace; empty when it is not there."""
+    return next((str(value) for key, value in element.attrib.items() if local_name(key) == name), "")
+
+
+def local_name(key: str | bytes) -> str:
+    return str(key).rpartition("}")[2]
 
 
 def parse_epub(data: bytes) -> ParsedDocument:
@@ -116,13 +62,44 @@ def parse_epub(data: bytes) -> ParsedDocument:
     files = {each.get("id"): str(each.get("href")) for each in package.iter("{*}item")}
     names = set(archive.namelist())
     blocks: list[Block] = []
+    hidden = 0
     for reference in package.iter("{*}itemref"):
         href = unquote(files.get(reference.get("idref"), "")).partition("#")[0]
         name = posixpath.normpath(posixpath.join(posixpath.dirname(package_name), href))
         if href and name in names:
-            blocks += html.parse(member(archive, name)).blocks
+            page = html.read(member(archive, name))
+            blocks += page.blocks
+            hidden += page.hidden
     title = next((each.text or "" for each in package.iter("{*}title")), "")
+    return ParsedDocument(tuple(blocks), title=title, warnings=warning(hidden))
+
+
+def parse_fictionbook(data: bytes) -> ParsedDocument:
+    """The sections of a book, their titles as headings; pictures are left out."""
+    root = tree(data)
+    title = next((spoken(each) for each in root.iterfind("{*}description/{*}title-info/{*}book-title")), "")
+    blocks = [block for body in root.iterfind("{*}body") for block in chapters(body, 1)]
     return ParsedDocument(tuple(blocks), title=title)
+
+
+def chapters(section: etree._Element, level: int) -> Iterator[Block]:
+    for child in section:
+        name = local(child)
+        if name in ("title", "subtitle"):
+            text = spoken(child)
+            yield Block("heading", text, level=min(6, level + (name == "subtitle")))
+        elif name in ("p", "text-author", "v"):
+            yield Block("text", spoken(child))
+        elif name == "stanza":
+            yield Block("text", "\n".join(spoken(verse) for verse in child.iterfind("{*}v")))
+        elif name == "table":
+            yield from html.read(etree.tostring(child, encoding="unicode")).blocks
+        elif name in ("section", "poem", "cite", "epigraph", "annotation"):
+            yield from chapters(child, level + (name == "section"))
+
+
+def spoken(element: etree._Element) -> str:
+    return " ".join("".join(str(text) for text in element.itertext()).split())
 
 
 def parse_xml(data: bytes) -> ParsedDocument:

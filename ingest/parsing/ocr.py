@@ -1,33 +1,122 @@
-"""Tesseract, run as a program on one page image at a time. Without it scanned pages stay unread."""
+"""Tesseract, run as a program on one page image at a time: words with boxes and confidence in one run."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
 
 from rag.errors import LimitExceeded
 
-PAGE_TIMEOUT_S = 30.0
+PAGE_TIMEOUT_S = 120.0
+AUTO = "auto"
+ORIENTATION = "osd"  # the pack that knows scripts and which way is up
+MOST_LANGUAGES = 3  # each further one makes a page slower
+# Which packs read a script, as Tesseract names scripts and packs; the more widely used first.
+SCRIPTS = {
+    "Latin": "eng deu fra spa ita por nld pol ces dan swe nor fin tur ron hun hrv slk slv cat vie ind",
+    "Cyrillic": "rus ukr bul srp bel",
+    "Greek": "ell",
+    "Arabic": "ara fas urd",
+    "Hebrew": "heb",
+    "Han": "chi_sim chi_tra",
+    "HanS": "chi_sim",
+    "HanT": "chi_tra",
+    "Japanese": "jpn",
+    "Korean": "kor",
+    "Hangul": "kor",
+    "Devanagari": "hin mar nep",
+    "Thai": "tha",
+}
 
 
-def available() -> bool:
-    """Whether Tesseract is installed."""
-    return shutil.which("tesseract") is not None
+class Seen(NamedTuple):
+    """A recognised word: its box in pixels from the top left, how sure it is in [0, 1], and its paragraph."""
+
+    text: str
+    left: int
+    top: int
+    width: int
+    height: int
+    confidence: float
+    paragraph: tuple[int, int]
+    line: int
 
 
-def read(pixels: bytes, width: int, height: int, stride: int, languages: str) -> str:
-    """The text of a grey image, paragraphs separated by blank lines; empty if Tesseract finds none."""
-    rows = b"".join(pixels[start : start + width] for start in range(0, height * stride, stride))
-    return read_file(b"P5 %d %d 255\n" % (width, height) + rows, languages)
+class Orientation(NamedTuple):
+    """What the page is turned by: degrees clockwise that set it upright; and its script, "" if unknown."""
+
+    turn: int
+    script: str
 
 
-def read_file(image: bytes, languages: str) -> str:
-    """The text of an image file."""
-    command = ["tesseract", "stdin", "stdout", "-l", languages]
+@lru_cache(maxsize=1)
+def installed() -> frozenset[str]:
+    """The language packs that Tesseract has; none if it is not installed."""
+    if shutil.which("tesseract") is None:
+        return frozenset()
+    done = subprocess.run(
+        ["tesseract", "--list-langs"], capture_output=True, text=True, timeout=PAGE_TIMEOUT_S
+    )
+    return frozenset(done.stdout.split("\n")[1:]) - {""}
+
+
+def problem(languages: str) -> str:
+    """Why text in these languages ("deu", "deu+eng", "auto") cannot be recognised; "" when it can be."""
+    if not installed():
+        return "install Tesseract (apt-get install tesseract-ocr) to read them"
+    wanted = [] if languages == AUTO else languages.split("+")
+    missing = [language for language in wanted if language not in installed()]
+    if missing:
+        packages = " ".join(f"tesseract-ocr-{language.replace('_', '-').lower()}" for language in missing)
+        return f"Tesseract has no language {', '.join(missing)}: apt-get install {packages}"
+    return ""
+
+
+def languages_for(script: str) -> str:
+    """The installed packs for a script, joined as Tesseract wants them."""
+    known = SCRIPTS.get(script, SCRIPTS["Latin"]).split()
+    found = [language for language in known if language in installed()]
+    others = sorted(installed() - {ORIENTATION, "equ"})
+    return "+".join((found or others)[:MOST_LANGUAGES])
+
+
+def orientation(image: bytes) -> Orientation:
+    """Which way a page lies and what it is written in. Where nobody can tell: upright, unknown."""
+    if ORIENTATION not in installed():
+        return Orientation(0, "")
+    said = run(image, ["--psm", "0", "-l", ORIENTATION])
+    turn = re.search(r"^Rotate: (\d+)", said, re.MULTILINE)
+    script = re.search(r"^Script: (\w+)", said, re.MULTILINE)
+    return Orientation(int(turn[1]) % 360 if turn else 0, script[1] if script else "")
+
+
+def script_of(image: bytes) -> str:
+    """The script of a page, looked at only where packs of several are installed."""
+    scripts = {script for script, languages in SCRIPTS.items() if installed() & set(languages.split())}
+    return scripts.pop() if len(scripts) == 1 else orientation(image).script
+
+
+def words(image: bytes, languages: str) -> Iterator[Seen]:
+    """The words of an image file (PGM), in Tesseract's reading order."""
+    for row in run(image, ["-l", languages, "tsv"]).split("\n"):
+        fields = row.split("\t")
+        if len(fields) != 12 or fields[0] != "5" or not fields[11].strip():
+            continue
+        _, _, block, paragraph, line, _, left, top, width, height = (int(field) for field in fields[:10])
+        confidence = max(0.0, float(fields[10])) / 100
+        yield Seen(fields[11], left, top, width, height, confidence, (block, paragraph), line)
+
+
+def run(image: bytes, options: list[str]) -> str:
+    """What Tesseract prints about an image; nothing for one that it cannot make sense of."""
     try:
         done = subprocess.run(
-            command,
+            ["tesseract", "stdin", "stdout", *options],
             input=image,
             capture_output=True,
             timeout=PAGE_TIMEOUT_S,
@@ -35,4 +124,4 @@ def read_file(image: bytes, languages: str) -> str:
         )
     except subprocess.TimeoutExpired:
         raise LimitExceeded(f"recognising a page took more than {PAGE_TIMEOUT_S:g} s") from None
-    return done.stdout.decode("utf-8", "replace").strip()
+    return done.stdout.decode("utf-8", "replace")

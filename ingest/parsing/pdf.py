@@ -1,154 +1,178 @@
-"""PDF through pypdfium2: text in the order of the content stream, lines, headings, tables, page numbers."""
+"""PDF: pages are read one by one, then headings, paragraphs and tables found by the looks of all."""
 
 from __future__ import annotations
 
-import ctypes
-from collections import Counter
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-import pypdfium2
-import pypdfium2.raw as pdfium
-
-from ingest.parsing import layout, ocr
+from ingest.parsing import ink, layout, ocr, order, scans
 from ingest.parsing.blocks import Block, ParsedDocument
-from ingest.parsing.layout import Glyph, Line
-from rag.errors import Damaged, LimitExceeded, NeedsPassword, NoText
+from ingest.parsing.pages import CHEAP_OBJECTS, MAX_OBJECTS, Page, opened, page_of, title_of
+from ingest.parsing.ruling import ruled
+from ingest.parsing.words import Line, Table, Word
+from rag.errors import LimitExceeded, NoText
 
 MAX_PAGES = 5_000
+# Pages held at once: enough to know headers, footers and the body's font, few enough for a flat memory.
+WINDOW = 200
 FEW_CHARACTERS = 20
-OCR_DPI = 200
-OCR_MAX_PIXELS = 40_000_000
+GARBAGE = 0.3  # share of characters without meaning that makes a text layer worthless
+LOST = re.compile("[\ufffd\ue000-\uf8ff]")
 
 
-def parse(data: bytes, *, ocr_languages: str | None = None) -> ParsedDocument:
-    """The blocks of a PDF; pages without text are read by Tesseract when `ocr_languages` is given.
+@dataclass
+class PageContent:
+    """What one page holds: lines and tables, or the blocks of a recognised scan; then notes."""
 
-    Raises NeedsPassword, Damaged, LimitExceeded, or NoText when no page holds text.
+    items: list[Line | Table] = field(default_factory=list)
+    scanned: list[Block] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def parse(
+    data: bytes,
+    *,
+    ocr_languages: str | None = None,
+    passwords: Sequence[str] = (),
+    progress: Callable[[], None] = lambda: None,
+) -> ParsedDocument:
+    """The blocks of a PDF; pages without text are recognised when `ocr_languages` ("deu", "auto") is given.
+
+    `progress` is called after each recognised page, for who bounds the time. Raises NeedsPassword, Damaged,
+    LimitExceeded, or NoText when no page holds text.
     """
-    with opened(data) as document:
-        if len(document) > MAX_PAGES:
-            raise LimitExceeded(f"{len(document)} pages, the limit is {MAX_PAGES}")
-        pages: list[list[Line]] = []
-        scanned: dict[int, str] = {}
-        unread = 0
-        for number in range(len(document)):
-            lines = read_page(document, number)
-            if sum(len(line.text) for line in lines) < FEW_CHARACTERS and has_images(document, number):
-                text = recognise(document, number, ocr_languages)
-                unread += text is None
-                if text:
-                    scanned[number], lines = text, []
-            pages.append(lines)
-        title = str(document.get_metadata_value("Title") or "")
-        blocks = tuple(assemble(pages, scanned))
+    with opened(data, passwords) as document:
+        count = len(document)
+        if count > MAX_PAGES:
+            raise LimitExceeded(f"{count} pages, the limit is {MAX_PAGES}")
+        reader = Reader(document, ocr_languages, progress)
+        blocks = tuple(joined(reader.blocks(count)))
         if not blocks:
-            problem = "no page holds text"
-            if unread and ocr_languages:
-                problem = (
-                    f"{unread} scanned pages without text: install Tesseract (tesseract-ocr) to read them"
-                )
-            raise NoText(problem)
-        warnings = (f"{unread} scanned pages were not read",) if unread else ()
-        return ParsedDocument(blocks, title=title, pages=len(document), warnings=warnings)
+            raise NoText(reader.unread_reason() or "no page holds text")
+        return ParsedDocument(blocks, title=title_of(document), pages=count, warnings=reader.warnings())
 
 
-def opened(data: bytes) -> Any:
-    """The document, or the error that says why it does not open."""
-    try:
-        document = pypdfium2.PdfDocument(data)
-        document.init_forms()
-        if len(document) == 0:
-            raise Damaged("the PDF has no pages")
-        return document
-    except pypdfium2.PdfiumError as error:
-        if "password" in str(error).lower():
-            raise NeedsPassword("the PDF is encrypted; remove the password and ingest it again") from None
-        raise Damaged(f"the PDF cannot be opened: {error}") from None
+class Reader:
+    """Reads one document and counts what it leaves out."""
+
+    def __init__(self, document: Any, languages: str | None, progress: Callable[[], None]) -> None:
+        self._document, self._progress = document, progress
+        self._trouble = "recognising text (ingest.ocr) is switched off"
+        self._recogniser: scans.Recogniser | None = None
+        self._languages = languages
+        self._hidden = self._unread = self._failed = 0
+
+    def blocks(self, count: int) -> Iterator[Block]:
+        """The blocks of all pages, without the headers and footers that repeat."""
+        style = layout.Style()
+        for start in range(0, count, WINDOW):
+            window = [self._page(number) for number in range(start, min(start + WINDOW, count))]
+            items = [page.items for page in window]
+            style.learn(items)
+            repeated = layout.furniture(items)
+            for number, page in enumerate(window, start + 1):
+                yield from page.scanned
+                kept = [
+                    item
+                    for item in page.items
+                    if isinstance(item, Table) or layout.skeleton(item) not in repeated
+                ]
+                yield from layout.blocks(kept, style, number=number)
+                yield from (Block("text", note, page=number) for note in page.notes)
+
+    def _page(self, number: int) -> PageContent:
+        with page_of(self._document, number) as page:
+            if page is None:
+                self._failed += 1
+                return PageContent()
+            rows: Sequence[Sequence[Word]] = page.rows()
+            drawing = page.drawing(MAX_OBJECTS if worth_drawing(rows) else CHEAP_OBJECTS)
+            rows, hidden = ink.visible(rows, page, drawing)
+            self._hidden += hidden
+            found = PageContent(notes=list(page.notes()))
+            worthless = is_garbage(rows)
+            if worthless or (drawing.pictures and length(rows) < FEW_CHARACTERS):
+                found.scanned = self._recognise(page, number + 1)
+            if not found.scanned and not worthless:
+                items = ruled(order.mended(rows), drawing.rules)
+                found.items = layout.lines(items, height=page.height)
+            return found
+
+    def _recognise(self, page: Page, number: int) -> list[Block]:
+        """The blocks of a scanned page; none, and one more unread page, when there is nobody to read it."""
+        if self._recogniser is None and self._languages is not None:
+            self._trouble = ocr.problem(self._languages)
+            if not self._trouble:
+                self._recogniser = scans.Recogniser(self._languages)
+        if self._recogniser is None:
+            self._unread += 1
+            return []
+
+        def picture(degrees: int) -> bytes:
+            raster = page.render(dpi=scans.OCR_DPI, max_pixels=scans.MAX_OCR_PIXELS, grey=True, turn=degrees)
+            return scans.pgm(raster.pixels, raster.width, raster.height, raster.stride)
+
+        scale = page.scale(scans.OCR_DPI, scans.MAX_OCR_PIXELS)
+        try:
+            return self._recogniser.read(
+                picture, page=number, width=page.width, height=page.height, scale=scale
+            )
+        except LimitExceeded as error:
+            self._unread, self._trouble = self._unread + 1, str(error)
+            return []
+        finally:
+            self._progress()
+
+    def unread_reason(self) -> str:
+        """Why scanned pages stay unread; "" if none does."""
+        return f"{self._unread} scanned pages were not read: {self._trouble}" if self._unread else ""
+
+    def warnings(self) -> tuple[str, ...]:
+        """What was left out."""
+        found = [self.unread_reason()]
+        if self._hidden:
+            found.append(f"{self._hidden} characters that no reader can see removed")
+        if self._failed:
+            found.append(f"{self._failed} damaged pages were not read")
+        if self._recogniser:
+            found += self._recogniser.warnings
+        return tuple(filter(None, found))
 
 
-def read_page(document: Any, number: int) -> list[Line]:
-    """The lines of one page; none for a page that PDFium cannot load."""
-    try:
-        page = document[number]
-    except pypdfium2.PdfiumError:
-        return []
-    text_page = page.get_textpage()
-    try:
-        lines = layout.lines(glyphs(text_page.raw), height=page.get_height())
-        return lines + [Line(text) for text in form_values(page)]
-    finally:
-        text_page.close()
-        page.close()
+def worth_drawing(rows: Sequence[Sequence[Word]]) -> bool:
+    """Whether a page may hold a table, a scan or hidden text, which what is drawn on it can tell."""
+    wide = sum(
+        word.left - before.right > 2 * word.face.size for row in rows for before, word in pairwise(row)
+    )
+    jumps = sum(
+        other[0].left > one[-1].right and other[0].top < one[-1].bottom for one, other in pairwise(rows)
+    )
+    return wide + jumps > 1 or length(rows) < FEW_CHARACTERS or any(not row[0].face.painted for row in rows)
 
 
-def glyphs(text_page: Any) -> Iterator[Glyph]:
-    """Characters with their boxes; line ends come as `\\n` glyphs without a box."""
-    box = pdfium.FS_RECTF()
-    reference = ctypes.byref(box)
-    high = 0
-    for index in range(pdfium.FPDFText_CountChars(text_page)):
-        code = pdfium.FPDFText_GetUnicode(text_page, index)
-        if 0xD800 <= code < 0xDC00:
-            high = code
+def length(rows: Sequence[Sequence[Word]]) -> int:
+    return sum(len(word.text) for row in rows for word in row)
+
+
+def is_garbage(rows: Sequence[Sequence[Word]]) -> bool:
+    """Whether a page's characters have lost their meaning: a font without a table to Unicode."""
+    text = "".join(word.text for row in rows for word in row)
+    lost = len(LOST.findall(text))
+    return lost > GARBAGE * len(text) and lost >= FEW_CHARACTERS
+
+
+def joined(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Blocks, with list items put together that follow each other on a page."""
+    last: Block | None = None
+    for block in blocks:
+        if last and last.kind == block.kind == "list" and last.page == block.page:
+            last = layout.merged(last, block)
             continue
-        if 0xDC00 <= code < 0xE000:
-            code = 0x10000 + ((high - 0xD800) << 10) + code - 0xDC00 if high else 0xFFFD
-        high = 0
-        if code in (0x0D, 0x0A):
-            if code == 0x0A:
-                yield Glyph("\n", 0, 0, 0, 0)
-            continue
-        # U+0002 and U+FFFE are how PDFium says "hyphen at the end of a line".
-        character = "\u00ad" if code in (0x02, 0xFFFE) else chr(code)
-        pdfium.FPDFText_GetLooseCharBox(text_page, index, reference)
-        bold = character != " " and pdfium.FPDFText_GetFontWeight(text_page, index) >= 600
-        yield Glyph(character, box.left, box.bottom, box.right, box.top, bold)
-
-
-def form_values(page: Any) -> Iterator[str]:
-    """What is filled into the form fields and written into the annotations of a page."""
-    for index in range(pdfium.FPDFPage_GetAnnotCount(page.raw)):
-        annotation = pdfium.FPDFPage_GetAnnot(page.raw, index)
-        for key in (b"V", b"Contents"):
-            size = pdfium.FPDFAnnot_GetStringValue(annotation, key, None, 0)
-            if 2 < size < 1_000_000:
-                buffer = (ctypes.c_ushort * (size // 2))()
-                pdfium.FPDFAnnot_GetStringValue(annotation, key, buffer, size)
-                yield bytes(buffer).decode("utf-16-le", "replace").rstrip("\x00")
-        pdfium.FPDFPage_CloseAnnot(annotation)
-
-
-def has_images(document: Any, number: int) -> bool:
-    """Whether a page shows an image that could be a scan."""
-    try:
-        page = document[number]
-        kinds = Counter(each.type for each in page.get_objects(max_depth=3))
-    except pypdfium2.PdfiumError:
-        return False
-    return kinds[pdfium.FPDF_PAGEOBJ_IMAGE] > 0
-
-
-def recognise(document: Any, number: int, languages: str | None) -> str | None:
-    """The text of a scanned page; None when there is nobody to read it."""
-    if languages is None or not ocr.available():
-        return None
-    page = document[number]
-    width, height = page.get_size()
-    scale = OCR_DPI / 72
-    if width * height * scale * scale > OCR_MAX_PIXELS:
-        scale = (OCR_MAX_PIXELS / (width * height)) ** 0.5
-    bitmap = page.render(scale=scale, grayscale=True)
-    return ocr.read(bytes(bitmap.buffer), bitmap.width, bitmap.height, bitmap.stride, languages)
-
-
-def assemble(pages: list[list[Line]], scanned: dict[int, str]) -> Iterator[Block]:
-    """Blocks of all pages without the headers and footers that repeat."""
-    furniture = layout.furniture(pages)
-    style = layout.style(pages)
-    for number, lines in enumerate(pages):
-        for paragraph in scanned.get(number, "").split("\n\n"):
-            if paragraph.strip():
-                yield Block("text", paragraph.strip(), page=number + 1)
-        kept = [line for line in lines if layout.skeleton(line) not in furniture]
-        yield from layout.blocks(kept, style, number=number + 1)
+        if last:
+            yield last
+        last = block
+    if last:
+        yield last

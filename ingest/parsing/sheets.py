@@ -1,42 +1,93 @@
-"""Spreadsheets through calamine: xlsx, xlsm, xlsb, xls, ods. One table per sheet."""
+"""Spreadsheets through calamine: xlsx, xlsm, xlsb, xls, ods. Macros are never run."""
 
 from __future__ import annotations
 
 import io
 import re
 import zipfile
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from python_calamine import CalamineError, CalamineWorkbook, PasswordError
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetVisibleEnum
 
+from ingest.parsing import charts
 from ingest.parsing.archive import check_zip
 from ingest.parsing.blocks import Block, ParsedDocument, table
 from rag.errors import Damaged, LimitExceeded, NeedsPassword
 
 MAX_CELLS = 5_000_000
 CELL = re.compile(rb'<c\b[^>]*?\br="([A-Z]{1,3})(\d{1,7})"')
+NUMBER = re.compile(r"[-+(]?[\d.,\s]*\d[\d.,\s]*[)%]?")
 PIECE = 1 << 20
 
 
 def parse(data: bytes) -> ParsedDocument:
-    """Every sheet as a heading and a table. Raises NeedsPassword, Damaged or LimitExceeded."""
+    """Every visible sheet as a heading and its tables. Raises NeedsPassword, Damaged or LimitExceeded."""
+    drawings: list[Block] = []
     if data.startswith(b"PK"):
         check_zip(data)
         check_bounds(data)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            drawings = charts.drawn(archive, "xl/charts/")
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(data))
+        sheets = workbook.sheets_metadata
+        shown = [each.name for each in sheets if each.visible == SheetVisibleEnum.Visible]
         blocks: list[Block] = []
         # A sheet has a name, not a page: the heading says where a row stands.
-        for name in workbook.sheet_names:
-            rows = workbook.get_sheet_by_name(name).to_python(skip_empty_area=True)
-            if block := table([[written(cell) for cell in row] for row in rows]):
-                blocks += [Block("heading", name, level=1), block]
+        for name in shown:
+            if found := list(tables(cells(workbook.get_sheet_by_name(name)))):
+                blocks += [Block("heading", name, level=1), *found]
     except PasswordError:
-        raise NeedsPassword("the workbook is encrypted; remove the password and ingest it again") from None
+        raise NeedsPassword("the workbook is encrypted; put its password into ingest.passwords") from None
     except (CalamineError, OSError, ValueError) as error:
         raise Damaged(f"the workbook cannot be read: {error}") from None
-    return ParsedDocument(tuple(blocks), pages=len(workbook.sheet_names))
+    hidden = len(sheets) - len(shown)
+    warnings = (f"{hidden} hidden sheets left out",) if hidden else ()
+    return ParsedDocument((*blocks, *drawings), pages=len(sheets), warnings=warnings)
+
+
+def cells(sheet: CalamineSheet) -> list[list[str]]:
+    """The written cells of a sheet; what is merged over several rows stands in each of them."""
+    rows = [[written(cell) for cell in row] for row in sheet.to_python(skip_empty_area=True)]
+    top, left = sheet.start or (0, 0)
+    for (first, column), (last, _) in sheet.merged_cell_ranges or ():
+        column, first, last = column - left, first - top, min(last - top, len(rows) - 1)
+        if 0 <= first < last and 0 <= column < len(rows[first]):
+            for row in rows[first + 1 : last + 1]:
+                row[column] = row[column] or rows[first][column]
+    return rows
+
+
+def tables(rows: list[list[str]]) -> Iterator[Block]:
+    """The tables of a sheet, which empty rows part where the next one begins with names, not with numbers."""
+    region: list[list[str]] = []
+    parted = False
+    for row in [*rows, []]:
+        if not any(row):
+            parted = True
+            continue
+        if parted and region and is_header(row):
+            yield from one(region)
+            region = []
+        region.append(row)
+        parted = False
+    yield from one(region)
+
+
+def is_header(row: list[str]) -> bool:
+    """Whether a row names columns, or is a title alone: words and no number."""
+    return not any(NUMBER.fullmatch(cell) for cell in row)
+
+
+def one(region: list[list[str]]) -> Iterator[Block]:
+    """A table, or a line of text where only one cell is filled."""
+    filled = [cell for row in region for cell in row if cell.strip()]
+    if len(filled) == 1:
+        yield Block("text", filled[0])
+    elif block := table(region):
+        yield block
 
 
 def written(cell: Any) -> str:

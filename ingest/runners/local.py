@@ -2,84 +2,69 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from ingest.indexing import Read
+from ingest.runners.runner import Runner
 from rag.settings import IngestSettings
-from rag.store.queue import Claim, Queue
+from rag.store.originals import FOLDER
 from rag.workers import Worker
 
-LEASE_S = 60.0
 # How much longer than the limit of a document we wait for the worker that enforces it.
 GRACE_S = 30.0
 
-Read = Callable[[str], Awaitable[dict[str, Any]]]
-Process = Callable[[Claim, Read], Awaitable[None]]
 
+class LocalRunner(Runner):
+    """Reads in children of this process, one core each."""
 
-async def work(queue: Queue, process: Process, settings: IngestSettings, model: Path) -> None:
-    """Process documents until nothing is left to claim. At the end every claim of ours is given back."""
-    count = settings.parse_workers or min(4, len(os.sched_getaffinity(0)))
-    heartbeat = asyncio.create_task(beat(queue))
-    try:
-        async with asyncio.TaskGroup() as group:
-            for number in range(count):
-                group.create_task(pull(queue, process, settings, model, number))
-    except* Exception as problems:
-        raise first(problems) from None
-    finally:
-        heartbeat.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await heartbeat
-        queue.release()
+    def __init__(self, settings: IngestSettings, home: Path, model: Path) -> None:
+        self._settings, self._home, self._model = settings, home, model
+        self.workers = settings.parse_workers or min(4, len(os.sched_getaffinity(0)))
 
+    @contextlib.asynccontextmanager
+    async def reader(self, number: int) -> AsyncIterator[Read]:
+        """A parse worker, gone at the end whatever it does then."""
+        worker = Worker(PARSE_SERVICE, parse_config(self._settings, self._model), name=f"parse-{number}")
+        originals = str(self._home.resolve() / FOLDER)
 
-async def pull(queue: Queue, process: Process, settings: IngestSettings, model: Path, number: int) -> None:
-    """One worker and the documents it gets: while one of them is embedded, it parses the next."""
-    async with parse_worker(settings, model, number) as worker:
-
-        async def read(path: str) -> dict[str, Any]:
+        async def read(path: Path, name: str, known_sha256: str) -> dict[str, Any]:
             reply: dict[str, Any] = await worker.call(
-                "read", timeout_s=2 * settings.timeout_s + GRACE_S, path=path
+                "read",
+                timeout_s=patience_s(self._settings),
+                path=str(path),
+                name=name,
+                known_sha256=known_sha256,
+                originals=originals,
             )
             return reply
 
-        while claim := await asyncio.to_thread(queue.claim, lease_s=LEASE_S):
-            await process(claim, read)
+        try:
+            yield read
+        finally:
+            await worker.kill()
 
 
-@contextlib.asynccontextmanager
-async def parse_worker(settings: IngestSettings, model: Path, number: int) -> AsyncIterator[Worker]:
-    """A parse worker, gone at the end whatever it does then."""
-    config = {
+PARSE_SERVICE = "ingest.parsing.isolation:ParseService"
+
+
+def parse_config(settings: IngestSettings, model: Path) -> dict[str, Any]:
+    """What a parse worker is built with."""
+    return {
         "model": str(model),
         "chunk_tokens": settings.chunk_tokens,
         "timeout_s": settings.timeout_s,
         "memory_bytes": settings.memory_bytes,
         "max_file_bytes": settings.max_file_bytes,
         "ocr_languages": settings.ocr_languages if settings.ocr != "off" else None,
+        "passwords": list(settings.passwords),
+        "parser": settings.parser,
     }
-    worker = Worker("ingest.parsing.isolation:ParseService", config, name=f"parse-{number}")
-    try:
-        yield worker
-    finally:
-        await worker.kill()
 
 
-async def beat(queue: Queue) -> None:
-    """Keep our leases while we live."""
-    while True:
-        await asyncio.sleep(LEASE_S / 3)
-        await asyncio.to_thread(queue.heartbeat, lease_s=LEASE_S)
-
-
-def first(problems: BaseExceptionGroup[Exception]) -> BaseException:
-    """The first error in a group, however deep."""
-    problem: BaseException = problems
-    while isinstance(problem, BaseExceptionGroup):
-        problem = problem.exceptions[0]
-    return problem
+def patience_s(settings: IngestSettings) -> float:
+    """How long a parse worker may take for a document: it tries twice and loads a parser in between."""
+    return 3 * settings.timeout_s + GRACE_S

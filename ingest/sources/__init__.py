@@ -1,1 +1,1 @@
-"""Where documents come from. Start at folder.py."""
+"""Where documents come from. Start at source.py."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import FastAPI
 
 import rag
-from rag.api import chat, health, knowledge, pages
+from rag.api import chat, documents, health, jobs, knowledge, pages
 from rag.api.gate import Gate
 from rag.api.journal import Journal
 from rag.api.problems import handle_errors
@@ -18,7 +20,8 @@ def create_app(system: System) -> FastAPI:
     # The interactive documentation would load scripts from elsewhere; the schema itself stays.
     app = FastAPI(title="Permafrost", version=rag.__version__, docs_url=None, redoc_url=None)
     app.state.system = system
-    for area in (chat, knowledge, health, pages):
+    app.state.closing = asyncio.Event()  # set when the server wants to end: streams without an end stop
+    for area in (chat, knowledge, documents, jobs, health, pages):
         app.include_router(area.router)
     handle_errors(app)
     # The last one added is the outermost.

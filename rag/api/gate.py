@@ -16,6 +16,8 @@ from rag.settings import ServerSettings
 # The page and the probes hold nothing of anybody's.
 OPEN = ("/", "/healthz", "/readyz")
 OPEN_BELOW = "/web/"
+# Read as it comes, by a route with limits of its own.
+STREAMED = (("POST", "/v1/documents"),)
 
 
 class Gate:
@@ -33,7 +35,8 @@ class Gate:
             check_host(headers, self.settings)
             check_origin(headers)
             check_key(headers, scope["path"], self.settings.api_key)
-            receive = await read_body(receive, headers, self.settings.max_body_bytes)
+            if (scope["method"], scope["path"]) not in STREAMED:
+                receive = await read_body(receive, headers, self.settings.max_body_bytes)
         except RagError as error:
             await respond(error)(scope, receive, send)
             return

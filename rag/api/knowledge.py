@@ -1,4 +1,4 @@
-"""What the documents hold, without a generated word: search, list, status."""
+"""What the documents hold, without a generated word: search and status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 import rag
 from rag.api.state import system_of
 from rag.assembly import System
-from rag.wire import DocumentsReply, SearchReply, SearchRequest
+from rag.wire import SearchReply, SearchRequest
 
 router = APIRouter(prefix="/v1")
 
@@ -23,15 +23,6 @@ async def search(body: SearchRequest, system: Annotated[System, Depends(system_o
         body.query, system.principal, collection=body.collection, limit=body.limit
     )
     return SearchReply(passages=passages)
-
-
-@router.get("/documents")
-async def documents(
-    system: Annotated[System, Depends(system_of)], collection: str | None = None
-) -> DocumentsReply:
-    """The documents the caller may read."""
-    found = await asyncio.to_thread(system.catalog.documents, system.principal, collection=collection)
-    return DocumentsReply(documents=found)
 
 
 @router.get("/status")

@@ -11,7 +11,12 @@ from rag.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 # Named one by one: no path of a request ever becomes a path on disk.
-FILES = {"app.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
+FILES = {
+    "app.js": "text/javascript",
+    "library.js": "text/javascript",
+    "style.css": "text/css",
+    "icon.svg": "image/svg+xml",
+}
 
 
 @router.get("/")

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import uvicorn
 
@@ -41,8 +42,9 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
                 address.publish(settings.home, url, system.instance)
                 announce(url)
 
+            app = create_app(system)
             config = uvicorn.Config(
-                create_app(system),
+                app,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -51,7 +53,8 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
             )
             warming = asyncio.create_task(system.warm())
             try:
-                await Server(config, started).serve(sockets=[listener])
+                async with system.feeder.working():
+                    await Server(config, started, app.state.closing.set).serve(sockets=[listener])
             finally:
                 address.withdraw(settings.home, system.instance)
                 warming.cancel()
@@ -61,14 +64,20 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
 class Server(uvicorn.Server):
     """uvicorn's server that tells when it is up and takes a signal as a wish to finish, not as a death."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, started: Callable[[], None], closing: Callable[[], None]
+    ) -> None:
         super().__init__(config)
-        self._tell = started
+        self._tell, self._closing = started, closing
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._tell()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._closing()
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -39,8 +39,19 @@ class Embedder(Protocol):
         """Tokens that the model reads of one text, its own special tokens included."""
         ...
 
-    def embed_query(self, text: str) -> Vectors:
-        """The vector of a question, shape (dim,)."""
+    @property
+    def full_dim(self) -> int:
+        """Numbers in a vector of the model before it is cut to `dim`."""
+        ...
+
+    @property
+    def trained_for_truncation(self) -> bool:
+        """Whether the model's files say that its vectors may be cut; False: not known."""
+        ...
+
+    def embed_query(self, text: str, *, tenant: str | None = None) -> Vectors:
+        """The vector of a question, shape (dim,). With a tenant it is remembered, for that tenant only:
+        an answer that comes sooner must not tell that somebody else asked the same."""
         ...
 
     def embed_documents(self, texts: Sequence[str], *, pause: Callable[[], None] | None = None) -> Vectors:

@@ -1,9 +1,15 @@
-"""The sparse encoder: BM25 term weights, from the encoder that comes with Qdrant Edge."""
+"""The sparse encoder: BM25 weights of words, from the encoder of Qdrant Edge, and of pairs of neighbours."""
 
 from __future__ import annotations
 
 import re
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 from qdrant_edge import Bm25, Bm25Config, TokenizerType
 
@@ -11,6 +17,12 @@ from qdrant_edge import Bm25, Bm25Config, TokenizerType
 # for one term; the multilingual one segments (nDCG@10 on xquad_multilingual .783 -> .944), but is a little
 # worse for English (tatqa .716 -> .706), so each text gets the one that suits it.
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+WORDS = re.compile(r"\w+")
+# The encoder's own constants: pairs saturate as its words do.
+K, B, AVERAGE_LENGTH = 1.2, 0.75, 256.0
+# In a question. Measured from 0.2 to 0.8: flat between 0.4 and 0.7.
+PAIR_WEIGHT = 0.5
+KNOWN_WORDS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +34,50 @@ class SparseVector:
 
 
 class SparseEncoder:
-    """BM25's document side (saturated term frequency) and query side (each term once)."""
+    """BM25's document side (saturated term frequency) and query side (each term once).
+
+    Two words that stand beside each other, stop words left out, are a term of their own: "operating expenses"
+    says more than both words apart. An index made without pairs answers as before: no pair is found in it.
+    """
 
     def __init__(self) -> None:
         self._spaced = Bm25(Bm25Config())
         self._unspaced = Bm25(Bm25Config(tokenizer=TokenizerType.Multilingual))
+        self._term = lru_cache(KNOWN_WORDS)(self._look_up)
 
     def encode_query(self, text: str) -> SparseVector:
-        """The terms of a question, weight 1 each."""
+        """The terms of a question: words weigh 1, pairs PAIR_WEIGHT."""
         vector = self._encoder_for(text).embed_query(text)
-        return SparseVector(vector.indices, vector.values)
+        pairs = dict.fromkeys(self._pairs(text), PAIR_WEIGHT)
+        return joined(vector.indices, vector.values, pairs)
 
     def encode_document(self, text: str) -> SparseVector:
         """The terms of a passage, weighted by frequency and length."""
         vector = self._encoder_for(text).embed_document(text)
-        return SparseVector(vector.indices, vector.values)
+        counts = Counter(self._pairs(text))
+        dampening = K * (1 - B + B * sum(counts.values()) / AVERAGE_LENGTH)
+        pairs = {pair: count * (K + 1) / (count + dampening) for pair, count in counts.items()}
+        return joined(vector.indices, vector.values, pairs)
 
     def _encoder_for(self, text: str) -> Bm25:
         return self._unspaced if UNSPACED.search(text) else self._spaced
+
+    def _pairs(self, text: str) -> Iterator[int]:
+        """Ids of neighbours; none for scripts without spaces, where only the encoder knows the words."""
+        if UNSPACED.search(text):
+            return
+        terms = [term for term in map(self._term, WORDS.findall(text)) if term]
+        for left, right in pairwise(terms):
+            if left != right:
+                yield zlib.crc32(struct.pack("<II", left, right))
+
+    def _look_up(self, word: str) -> int:
+        """The encoder's id of one word; 0 for a stop word."""
+        found: list[int] = self._spaced.embed_query(word).indices
+        return found[0] if found else 0
+
+
+def joined(indices: list[int], values: list[float], pairs: dict[int, float]) -> SparseVector:
+    """Words and pairs as one vector; an id counts once, so a pair that collides with a word gives way."""
+    terms = {**pairs, **dict(zip(indices, values, strict=True))}
+    return SparseVector(list(terms), list(terms.values()))

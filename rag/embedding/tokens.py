@@ -19,17 +19,10 @@ class TokenCounter:
     """The tokenizer of a sentence-transformers folder; cheap enough for a parse child."""
 
     def __init__(self, folder: Path) -> None:
-        try:
-            self._tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text("utf-8"))
-            settings = json.loads((folder / "sentence_bert_config.json").read_text("utf-8"))
-        except FileNotFoundError as error:
-            raise ModelError(
-                f"{folder} is not a sentence-transformers model: {error.filename} is missing"
-            ) from None
+        self._tokenizer, self.max_tokens = load(folder)
         # The file of all-MiniLM-L6-v2 pads and truncates to 128 tokens by itself; a count must not.
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self.max_tokens = int(settings["max_seq_length"])
 
     @property
     def budget(self) -> int:
@@ -45,3 +38,23 @@ class TokenCounter:
         """Start and end of every token, in characters."""
         offsets: Sequence[Span] = self._tokenizer.encode(text, add_special_tokens=False).offsets
         return offsets
+
+
+def reading_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer that gives the ids a model reads: special tokens added, longer texts cut, no padding."""
+    tokenizer, max_tokens = load(folder)
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+def load(folder: Path) -> tuple[Tokenizer, int]:
+    """The tokenizer of a folder and the tokens its model reads. Raises ModelError when a file is missing."""
+    try:
+        tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text("utf-8"))
+        settings = json.loads((folder / "sentence_bert_config.json").read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{folder} is not a sentence-transformers model: {error.filename} is missing"
+        ) from None
+    return tokenizer, int(settings["max_seq_length"])

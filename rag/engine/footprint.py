@@ -7,9 +7,14 @@ from math import prod
 from pathlib import Path
 
 from rag.models.gguf import read
-from rag.models.header import describe
+from rag.models.header import describe, read_header
+from rag.settings import EngineSettings
 
 EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
+PROCESS_BYTES = 100_000_000  # Python, numpy and llama.cpp before a model is loaded: 87 MB measured
+ACTIVATIONS = 8  # rows as wide as the model that a layer needs at once
+MICRO_BATCH = 512  # the largest that tuning chooses
+LOGIT_ROWS = 16  # of each slot: its newest token and the guesses behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +53,20 @@ def footprint(path: Path) -> Footprint:
         if len(tensor.shape) > 1 and tensor.name not in (EMBEDDING, OUTPUT):
             parameters += part * prod(tensor.shape)
     return Footprint(round(step), round(parameters), header.kv_bytes_per_token)
+
+
+def memory_bytes(path: Path, settings: EngineSettings) -> int:
+    """What an engine for a GGUF file will take at most: weights, KV of all slots, KV kept for later prompts,
+    llama.cpp's buffers, and the process. All in host memory, as without a GPU.
+
+    Pages of the file that lie in memory beside repacked weights are not counted: the system takes them back.
+    Raises ModelError if the file is none.
+    """
+    header = read_header(path)
+    context = min(settings.context, header.context or settings.context)
+    kv = header.kv_bytes_per_token * context * settings.slots
+    micro_batch = settings.micro_batch or MICRO_BATCH
+    # Without flash attention a layer's scores are a float for every token, position and head.
+    floats = micro_batch * (header.heads * context + ACTIVATIONS * header.width)
+    floats += LOGIT_ROWS * settings.slots * header.vocabulary
+    return header.bytes + kv + settings.kv_memory_bytes + 4 * floats + PROCESS_BYTES

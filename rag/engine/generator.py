@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rag.engine.prompt import Piece
+from rag.errors import RagError
 from rag.settings import EngineSettings
 from rag.types import Usage
 from rag.workers import Worker
@@ -69,7 +71,8 @@ class Terms:
     Requests of one `user` take turns with those of others. `repair`: tokens at the head of each passage that
     are computed again when its KV is reused approximately. `replayable`: the same bytes today and in an
     audit on this machine, at the price of all sharing (D3 in README). `park`: keep the KV of prompt and
-    answer for the next turn.
+    answer for the next turn. `epoch`: the last removal of a document (rag.store.revocation) before the
+    passages were looked up: no KV of the request is kept if there was one since; None: before it comes in.
     """
 
     namespace: str | None = None
@@ -79,6 +82,7 @@ class Terms:
     repair: int = 0
     replayable: bool = False
     park: bool = False
+    epoch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,10 @@ class Generator(Protocol):
         """The answer as it comes, then one Finished; closing the iterator stops the work."""
         ...
 
+    def warm(self, prompt: Sequence[Piece], terms: Terms) -> None:
+        """A hint, answered by nothing: the passages of this prompt may be asked for soon, likeliest first."""
+        ...
+
     async def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, read as ordinary text."""
         ...
@@ -145,6 +153,7 @@ class Engine:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
+        self._hints: set[asyncio.Task[None]] = set()
 
     @classmethod
     def of(cls, home: Path, settings: EngineSettings) -> Engine:
@@ -155,12 +164,21 @@ class Engine:
     async def stream(
         self, prompt: Sequence[Piece], sampling: Sampling, terms: Terms = SHARED_WITH_NOBODY
     ) -> AsyncIterator[Delta | Finished]:
-        pieces = [[piece.text, piece.control, piece.chunk] for piece in prompt]
-        arguments = {"prompt": pieces, "sampling": asdict(sampling), "terms": asdict(terms)}
+        arguments = {"prompt": _wire(prompt), "sampling": asdict(sampling), "terms": asdict(terms)}
         events = self.worker.stream("stream", **arguments)
         async with contextlib.aclosing(events):  # type: ignore[type-var]
             async for event in events:
                 yield _delta(event) if "text" in event else _finished(event)
+
+    def warm(self, prompt: Sequence[Piece], terms: Terms) -> None:
+        if self.worker.pid:  # nobody starts a child for what may be asked
+            hint = asyncio.create_task(self._warm(prompt, terms))
+            self._hints.add(hint)  # the loop itself holds tasks weakly
+            hint.add_done_callback(self._hints.discard)
+
+    async def _warm(self, prompt: Sequence[Piece], terms: Terms) -> None:
+        with contextlib.suppress(RagError):
+            await self.worker.call("warm", prompt=_wire(prompt), terms=asdict(terms))
 
     async def count(self, texts: Sequence[str]) -> list[int]:
         counts: list[int] = await self.worker.call("count", texts=list(texts))
@@ -171,7 +189,14 @@ class Engine:
         return info
 
     async def close(self) -> None:
+        for hint in self._hints:
+            hint.cancel()
+        await asyncio.gather(*self._hints, return_exceptions=True)
         await self.worker.stop()
+
+
+def _wire(prompt: Sequence[Piece]) -> list[list[Any]]:
+    return [[piece.text, piece.control, piece.chunk] for piece in prompt]
 
 
 def _delta(event: dict[str, Any]) -> Delta:

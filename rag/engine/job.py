@@ -125,12 +125,7 @@ def prepared(
     refuse_a_book(prompt, model)
     pieces = segments(prompt, model)
     passages = [segment.tokens for segment in pieces if segment.chunk]
-    kinds: dict[str, Any] = {
-        "priority": Priority(terms.get("priority", Priority.INTERACTIVE)),
-        "reuse": min(Reuse(terms.get("reuse", Reuse.EXACT)), most_reuse, key=list(Reuse).index),
-        "repair": max(terms.get("repair", 0), least_repair),
-    }
-    asked = Terms(**{**terms, **kinds})
+    asked = allowed(terms, most_reuse, least_repair)
     return Job(
         request=request,
         sequence=Sequence(pieces, options.max_tokens, asked),
@@ -139,6 +134,16 @@ def prepared(
         transcript=Transcript(options.stop),
         lookup=Lookup(passages) if passages and not asked.replayable else None,
     )
+
+
+def allowed(terms: dict[str, Any], most_reuse: Reuse, least_repair: int) -> Terms:
+    """The terms that were asked for, as far as this model's KV may be reused."""
+    kinds: dict[str, Any] = {
+        "priority": Priority(terms.get("priority", Priority.INTERACTIVE)),
+        "reuse": min(Reuse(terms.get("reuse", Reuse.EXACT)), most_reuse, key=list(Reuse).index),
+        "repair": max(terms.get("repair", 0), least_repair),
+    }
+    return Terms(**{**terms, **kinds})
 
 
 def refuse_a_book(prompt: list[Part], model: Model) -> None:

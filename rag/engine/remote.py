@@ -64,6 +64,9 @@ class RemoteGenerator:
         finally:
             self._active -= 1
 
+    def warm(self, prompt: Sequence[Piece], terms: Terms) -> None:
+        """Nothing: what its server keeps is the server's to decide."""
+
     async def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, read as ordinary text; approximate where the server does not count."""
         gate = asyncio.Semaphore(COUNTS_AT_ONCE)

@@ -50,7 +50,7 @@ class Share:
 class Sequence:
     """A prompt on its way to an answer. Its KV fills positions 0 to `computed` of its slot.
 
-    `ids` is the prompt as an array. `epoch` names the last removal of a document when the prompt came in.
+    `ids` is the prompt as an array. `epoch` names the last removal of a document that who asked knew of.
     `fill` hands out one span after the other and does what lies between them (restoring, keeping and trimming
     KV) when it is resumed; None from it is a pause in which others get their step.
     """

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 from pydantic import TypeAdapter
 
 from rag.assistant import Delta, Event, Final, Sources
 from rag.errors import WorkerError, WorkerTimeout, WorkerUnavailable
+from rag.sdk.knowledge import opened, settled
+from rag.store.jobs import Job
 from rag.types import Answer, Document, Message, Passage, Tier
-from rag.wire import AUTO, DocumentsReply, RagPart, SearchReply, restore
+from rag.wire import AUTO, DocumentsReply, JobsReply, RagPart, Receipt, SearchReply, UploadReply, restore
 
 PASSAGES = TypeAdapter(tuple[Passage, ...])
+DOCUMENT, JOB = TypeAdapter(Document), TypeAdapter(Job)
 
 
 class Client:
@@ -103,7 +108,52 @@ class Client:
     def documents(self, *, collection: str | None = None) -> list[Document]:
         """The documents that may be read."""
         params = {"collection": collection} if collection else {}
-        return DocumentsReply.model_validate(self._send("GET", "/v1/documents", params=params)).documents
+        found: list[Document] = []
+        while True:
+            page = DocumentsReply.model_validate(self._send("GET", "/v1/documents", params=params))
+            found += page.documents
+            if page.next is None:
+                return found
+            params["after"] = page.next
+
+    def upload(
+        self,
+        what: str | Path | bytes,
+        *,
+        name: str = "",
+        collection: str = "default",
+        labels: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        wait: bool = True,
+        timeout_s: float = 600.0,
+    ) -> Document:
+        """Send a file, or bytes with a `name`; the document it became, live or quarantined with a reason.
+
+        Raises PayloadTooLarge, and with `wait` WorkerTimeout, Cancelled, or WorkerError when its job failed.
+        """
+        fields = {"collection": collection, "labels": list(labels), "groups": list(groups)}
+        with opened(what, name) as file:
+            reply = UploadReply.model_validate(
+                self._send("POST", "/v1/documents", files={"file": file}, data=fields)
+            )
+        document = reply.documents[0]
+        return settled(self, reply.job, document.id, timeout_s) if wait else document
+
+    def document(self, document_id: str) -> Document:
+        """One document. Raises NotFound, also for one that may not be read."""
+        return DOCUMENT.validate_python(self._send("GET", f"/v1/documents/{quote(document_id, safe='')}"))
+
+    def delete(self, document_id: str) -> Receipt:
+        """Forget a document and the parts in it; what went, and what a look afterwards found."""
+        return Receipt.model_validate(self._send("DELETE", f"/v1/documents/{quote(document_id, safe='')}"))
+
+    def jobs(self) -> list[Job]:
+        """Runs of ingestion, newest first."""
+        return JobsReply.model_validate(self._send("GET", "/v1/jobs", params={"limit": 1000})).jobs
+
+    def job(self, job_id: str) -> Job:
+        """One run of ingestion. Raises NotFound."""
+        return JOB.validate_python(self._send("GET", f"/v1/jobs/{quote(job_id, safe='')}"))
 
     def _send(self, method: str, path: str, **content: Any) -> Any:
         try:

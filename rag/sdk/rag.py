@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from rag.assembly import Summary, System, open_system
 from rag.assistant import Event, Final
 from rag.errors import BadRequest, UnknownModel, WorkerError
+from rag.sdk.knowledge import opened, settled
 from rag.sdk.loop import Loop
 from rag.settings import Settings, load
+from rag.store.jobs import Job
 from rag.types import Answer, Document, Message, Passage, Tier
+from rag.wire import Receipt
+
+PIECE_BYTES = 1_000_000
 
 
 class Rag:
@@ -25,6 +31,7 @@ class Rag:
     def __init__(self, settings: Settings, *, linger: bool = False) -> None:
         self._loop = Loop()
         self._stack = contextlib.AsyncExitStack()
+        self._feeding = False
         try:
             self.system: System = self._loop.run(
                 self._stack.enter_async_context(open_system(settings, linger=linger))
@@ -113,6 +120,61 @@ class Rag:
     def documents(self, *, collection: str | None = None) -> list[Document]:
         """The documents that may be read."""
         return self.system.catalog.documents(self.system.principal, collection=collection)
+
+    def upload(
+        self,
+        what: str | Path | bytes,
+        *,
+        name: str = "",
+        collection: str = "default",
+        labels: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        wait: bool = True,
+        timeout_s: float = 600.0,
+    ) -> Document:
+        """Hand in a file, or bytes with a `name`; the document it became, live or quarantined with a reason.
+
+        Its bytes are copied into the home; what is not done when this is closed, the next server does. Raises
+        PayloadTooLarge, and with `wait` WorkerTimeout, Cancelled, or WorkerError when its job failed.
+        """
+        if not self._feeding:
+            self._loop.run(self._stack.enter_async_context(self.system.feeder.working()))
+            self._feeding = True
+
+        async def hand_in(name: str, file: BinaryIO) -> tuple[str, str]:
+            feeder = self.system.feeder
+            async with feeder.receiving() as files:
+                await files.add(name, pieces(file))
+                accepted = await feeder.submit(
+                    files, self.system.principal, collection=collection, groups=groups, labels=labels
+                )
+            return accepted.job, accepted.documents[0]
+
+        with opened(what, name) as (named, file):
+            job_id, document_id = self._loop.run(hand_in(named, file))
+        return settled(self, job_id, document_id, timeout_s) if wait else self.document(document_id)
+
+    def document(self, document_id: str) -> Document:
+        """One document. Raises NotFound, also for one that may not be read."""
+        return self._loop.run(self.system.document(document_id))
+
+    def delete(self, document_id: str) -> Receipt:
+        """Forget a document and the parts in it; what went, and what a look afterwards found."""
+        return self._loop.run(self.system.delete(document_id))
+
+    def jobs(self) -> list[Job]:
+        """Runs of ingestion, newest first."""
+        return self.system.jobs.all(self.system.principal)
+
+    def job(self, job_id: str) -> Job:
+        """One run of ingestion. Raises NotFound."""
+        return self.system.jobs.get(job_id, self.system.principal)
+
+
+async def pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    """A file piece by piece."""
+    while data := await asyncio.to_thread(file.read, PIECE_BYTES):
+        yield data
 
 
 def tier_named(name: Tier | str | None) -> Tier | None:

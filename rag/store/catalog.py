@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
-from rag.store.database import Database, chunks, documents, versions
-from rag.types import Chunk, Document, DocumentState, Principal
+from rag.store.database import Database
+from rag.store.tables import bands, chunks, documents, versions
+from rag.types import Box, Chunk, Document, DocumentState, Principal
 
 VARIABLES_PER_STATEMENT = 500
 
 
 class VersionStatus(StrEnum):
-    """Only a live version answers. The others may still have points in the index."""
+    """Only a live version answers. The others may still have points in the index.
+
+    Built: complete in a generation that is not live yet. Kept: live when its generation was.
+    """
 
     FILLING = "filling"
+    BUILT = "built"
     LIVE = "live"
+    KEPT = "kept"
     RETIRED = "retired"
+
+
+COMPLETE = (VersionStatus.BUILT, VersionStatus.LIVE, VersionStatus.KEPT)
+# A search that began before another generation went live finds versions of the one before: the same content.
+ANSWERING = (VersionStatus.LIVE, VersionStatus.KEPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +57,14 @@ class StoredChunk:
 
 
 class Catalog:
-    """The documents of one home. Every method is one short transaction; safe to use from many threads."""
+    """The documents of one home. Every method is one short transaction; safe to use from many threads.
 
-    def __init__(self, home: Path) -> None:
+    `url`: a Postgres database that holds them instead of the file in the home.
+    """
+
+    def __init__(self, home: Path, url: str = "") -> None:
         self.home = home
-        self.database = Database(home)
+        self.database = Database(home, url)
 
     def close(self) -> None:
         """Close the database."""
@@ -52,12 +79,38 @@ class Catalog:
                 query = (
                     select(chunks, *COLUMNS)
                     .join(versions, versions.c.version == chunks.c.version)
-                    .join(documents, documents.c.live_version == versions.c.version)
-                    .where(chunks.c.id.in_(wanted), documents.c.tenant == principal.tenant)
+                    .join(documents, documents.c.id == versions.c.document_id)
+                    .where(
+                        chunks.c.id.in_(wanted),
+                        documents.c.tenant == principal.tenant,
+                        versions.c.status.in_(ANSWERING),
+                    )
                 )
                 for row in connection.execute(query):
                     if may_read(row, principal):
                         found[row.id] = StoredChunk(chunk_of(row), document_of(row))
+        return found
+
+    def neighbours(self, chunk_ids: Sequence[str], principal: Principal) -> dict[str, list[StoredChunk]]:
+        """The chunks right before and right behind each of these, in the same section of its document."""
+        own, near = chunks, chunks.alias("near")
+        query = (
+            select(own.c.id.label("anchor"), near.c.id)
+            .join(near, near.c.version == own.c.version)
+            .where(
+                own.c.id.in_(chunk_ids),
+                near.c.section == own.c.section,
+                near.c.ordinal.in_((own.c.ordinal - 1, own.c.ordinal + 1)),
+            )
+            .order_by(near.c.ordinal)
+        )
+        with self.database.reading() as connection:
+            pairs = [(anchor, key) for anchor, key in connection.execute(query)]
+        readable = self.passages([key for _, key in pairs], principal)
+        found: dict[str, list[StoredChunk]] = {}
+        for anchor, key in pairs:
+            if key in readable:
+                found.setdefault(anchor, []).append(readable[key])
         return found
 
     def chunks(self, version: int) -> list[Chunk]:
@@ -71,9 +124,22 @@ class Catalog:
         found = self._select(principal, documents.c.id == document_id)
         return found[0] if found else None
 
-    def documents(self, principal: Principal, *, collection: str | None = None) -> list[Document]:
-        """The documents that the principal may read, by uri."""
-        return self._select(principal, *([documents.c.collection == collection] if collection else []))
+    def documents(
+        self,
+        principal: Principal,
+        *,
+        collection: str | None = None,
+        state: DocumentState | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int | None = None,
+    ) -> list[Document]:
+        """The documents that the principal may read, by uri and id; `limit` of them behind `after`."""
+        place = tuple_(documents.c.uri, documents.c.id)
+        conditions: list[ColumnElement[bool]] = []
+        conditions += [documents.c.collection == collection] if collection else []
+        conditions += [documents.c.state == state] if state else []
+        conditions += [place > tuple_(*map(literal, after))] if after else []
+        return self._select(principal, *conditions, limit=limit)
 
     def counts(self) -> dict[DocumentState, int]:
         """How many documents are in each state."""
@@ -84,41 +150,75 @@ class Catalog:
 
     def live_versions(self) -> dict[int, int]:
         """Live version -> its chunk count; the index must hold as many points of it."""
-        query = select(versions.c.version, versions.c.chunks).where(versions.c.status == VersionStatus.LIVE)
-        with self.database.reading() as connection:
-            return {version: count for version, count in connection.execute(query)}
+        return self._complete(versions.c.status == VersionStatus.LIVE)
+
+    def complete_versions(self, generation: int) -> dict[int, int]:
+        """Complete version -> its chunk count, of one generation, whether it is live, built or kept."""
+        return self._complete(versions.c.generation == generation, versions.c.status.in_(COMPLETE))
 
     def hidden_versions(self) -> list[int]:
         """Versions that may have points in the index but must not answer: in flight, replaced, removed."""
-        query = select(versions.c.version).where(versions.c.status != VersionStatus.LIVE)
+        query = select(versions.c.version).where(versions.c.status.not_in(COMPLETE))
         with self.database.reading() as connection:
             return list(connection.execute(query).scalars())
 
-    def retired_versions(self) -> list[int]:
+    def retired_versions(self, generation: int | None = None) -> list[int]:
         """Versions whose points may be deleted now; hand them to `forget` afterwards."""
         query = select(versions.c.version).where(versions.c.status == VersionStatus.RETIRED)
+        if generation is not None:
+            query = query.where(versions.c.generation == generation)
         with self.database.reading() as connection:
             return list(connection.execute(query).scalars())
 
-    def open_version(self, document_id: str, *, title: str, media_type: str, pages: int) -> int:
-        """A new version to fill. One that another worker was filling for this document is retired."""
+    def open_version(
+        self,
+        document_id: str,
+        *,
+        title: str,
+        media_type: str,
+        pages: int,
+        language: str = "",
+        warnings: Sequence[str] = (),
+        signature: bytes = b"",
+        keys: Sequence[int] = (),
+        generation: int = 1,
+        worker: str | None = None,
+    ) -> int | None:
+        """A new version to fill. One that another worker was filling for this document is retired.
+
+        `signature` and its band `keys` are how near-duplicates find each other.
+        None when the document is gone, or, if `worker` is given, when the claim on it was taken away.
+        """
         with self.database.writing() as connection:
-            row = connection.execute(select(documents).where(documents.c.id == document_id)).one()
-            retire(connection, document_id, VersionStatus.FILLING)
+            row = connection.execute(select(documents).where(documents.c.id == document_id)).first()
+            if row is None or (worker is not None and row.worker != worker):
+                return None
+            filling = (versions.c.document_id == document_id, versions.c.generation == generation)
+            retire_where(connection, *filling, versions.c.status == VersionStatus.FILLING)
             version = connection.execute(
                 insert(versions).values(
                     document_id=document_id,
+                    generation=generation,
                     status=VersionStatus.FILLING,
                     sha256=row.sha256,
+                    recipe=row.recipe,
                     groups=row.groups,
+                    labels=row.labels,
                     title=title,
                     media_type=media_type,
+                    language=language,
+                    warnings=list(warnings),
                     pages=pages,
                     chunks=0,
+                    signature=signature,
                 )
             ).inserted_primary_key
             assert version is not None
-            return int(version[0])
+            number = int(version[0])
+            rows = [{"band": band, "key": key, "version": number} for band, key in enumerate(keys)]
+            if rows:
+                connection.execute(insert(bands), rows)
+            return number
 
     def save_chunks(self, version: int, pieces: Sequence[Chunk]) -> None:
         """Store the chunks of a version that is being filled, replacing what it had."""
@@ -128,9 +228,13 @@ class Catalog:
                 "version": version,
                 "ordinal": piece.ordinal,
                 "text": piece.text,
+                "section": piece.section,
                 "kind": piece.kind,
                 "heading_path": list(piece.heading_path),
                 "pages": list(piece.pages),
+                "boxes": [[box.page, box.left, box.top, box.right, box.bottom] for box in piece.boxes],
+                "language": piece.language,
+                "confidence": piece.confidence,
                 "tokens": piece.tokens,
             }
             for piece in pieces
@@ -142,7 +246,7 @@ class Catalog:
             connection.execute(update(versions).where(versions.c.version == version).values(chunks=len(rows)))
 
     def publish(self, document_id: str, version: int) -> bool:
-        """Let a filled version answer and retire the one before, in one transaction.
+        """Let a filled version answer and retire all others of the document, in one transaction.
 
         False, and nothing changes, when the version was retired meanwhile: another worker took over, or the
         document changed again or was removed.
@@ -152,9 +256,11 @@ class Catalog:
             status = connection.execute(query).scalar()
             if status != VersionStatus.FILLING:
                 return False
-            retire(connection, document_id, VersionStatus.LIVE)
+            retire(connection, document_id, *COMPLETE)
             connection.execute(
-                update(versions).where(versions.c.version == version).values(status=VersionStatus.LIVE)
+                update(versions)
+                .where(versions.c.version == version)
+                .values(status=VersionStatus.LIVE, published_at=time.time())
             )
             connection.execute(
                 update(documents)
@@ -164,11 +270,21 @@ class Catalog:
                     live_version=version,
                     reason="",
                     attempts=0,
-                    owner=None,
+                    worker=None,
                     lease_until=None,
                 )
             )
             return True
+
+    def complete(self, version: int) -> bool:
+        """Mark a filled version of a generation that is being built; False when it was retired meanwhile."""
+        with self.database.writing() as connection:
+            done = connection.execute(
+                update(versions)
+                .where(versions.c.version == version, versions.c.status == VersionStatus.FILLING)
+                .values(status=VersionStatus.BUILT, published_at=time.time())
+            )
+            return done.rowcount == 1
 
     def quarantine(self, document_id: str, reason: str) -> None:
         """Set a document aside with the reason. Its last live version, if it has one, keeps answering."""
@@ -177,14 +293,33 @@ class Catalog:
             connection.execute(
                 update(documents)
                 .where(documents.c.id == document_id)
-                .values(state=DocumentState.QUARANTINED, reason=reason, owner=None, lease_until=None)
+                .values(state=DocumentState.QUARANTINED, reason=reason, worker=None, lease_until=None)
             )
 
     def remove(self, document_id: str) -> None:
-        """Forget a document; it stops answering at once. Its points wait in `retired_versions`."""
+        """Forget a document and the parts in it; they stop answering at once.
+
+        Their points wait in `retired_versions`.
+        """
         with self.database.writing() as connection:
-            connection.execute(delete(documents).where(documents.c.id == document_id))
-            retire(connection, document_id, VersionStatus.FILLING, VersionStatus.LIVE)
+            remove_one(connection, document_id)
+
+    def retire_filling(self, generation: int) -> None:
+        """Give up what is half-filled in a generation that is being built."""
+        with self.database.writing() as connection:
+            status = versions.c.status == VersionStatus.FILLING
+            retire_where(connection, versions.c.generation == generation, status)
+
+    def retire_versions(self, numbers: Sequence[int]) -> None:
+        """Give up versions whose points are lost."""
+        with self.database.writing() as connection:
+            retire_where(connection, versions.c.version.in_(numbers))
+
+    def digests(self, numbers: Sequence[int]) -> list[str]:
+        """The digests of the bytes that these versions were made of, each once."""
+        query = select(versions.c.sha256).where(versions.c.version.in_(numbers)).distinct()
+        with self.database.reading() as connection:
+            return list(connection.execute(query).scalars())
 
     def forget(self, gone: Sequence[int]) -> None:
         """Drop retired versions whose points are no longer in the index."""
@@ -196,15 +331,23 @@ class Catalog:
                     )
                 )
 
-    def _select(self, principal: Principal, *conditions: Any) -> list[Document]:
+    def _complete(self, *conditions: ColumnElement[bool]) -> dict[int, int]:
+        query = select(versions.c.version, versions.c.chunks).where(*conditions)
+        with self.database.reading() as connection:
+            return {version: count for version, count in connection.execute(query)}
+
+    def _select(
+        self, principal: Principal, *conditions: ColumnElement[bool], limit: int | None = None
+    ) -> list[Document]:
         query = (
             select(*COLUMNS)
             .join(versions, versions.c.version == documents.c.live_version, isouter=True)
             .where(documents.c.tenant == principal.tenant, *conditions)
-            .order_by(documents.c.uri)
+            .order_by(documents.c.uri, documents.c.id)
         )
         with self.database.reading() as connection:
-            return [document_of(row) for row in connection.execute(query) if may_read(row, principal)]
+            readable = (row for row in connection.execute(query) if may_read(row, principal))
+            return [document_of(row) for row in islice(readable, limit)]
 
 
 COLUMNS: tuple[ColumnElement[Any], ...] = (
@@ -214,6 +357,10 @@ COLUMNS: tuple[ColumnElement[Any], ...] = (
     documents.c.tenant,
     documents.c.sha256.label("wanted_sha256"),
     documents.c.groups.label("wanted_groups"),
+    documents.c.labels.label("wanted_labels"),
+    documents.c.owner,
+    documents.c.source,
+    documents.c.parent,
     documents.c.size_bytes,
     documents.c.state,
     documents.c.reason,
@@ -222,17 +369,32 @@ COLUMNS: tuple[ColumnElement[Any], ...] = (
     versions.c.groups,
     versions.c.title,
     versions.c.media_type,
+    versions.c.language.label("document_language"),
+    versions.c.warnings,
     versions.c.pages.label("page_count"),
     versions.c.chunks.label("chunk_count"),
 )
 
 
+def remove_one(connection: Connection, document_id: str) -> None:
+    """Delete a document with the parts in it, and retire whatever versions they have."""
+    for part in connection.execute(select(documents.c.id).where(documents.c.parent == document_id)).scalars():
+        remove_one(connection, part)
+    connection.execute(delete(documents).where(documents.c.id == document_id))
+    retire(connection, document_id, VersionStatus.FILLING, *COMPLETE)
+
+
 def retire(connection: Connection, document_id: str, *statuses: VersionStatus) -> None:
     """Stop versions of a document from answering and delete their text; their points go later."""
-    condition = (versions.c.document_id == document_id, versions.c.status.in_(statuses))
-    retiring = select(versions.c.version).where(*condition)
-    connection.execute(delete(chunks).where(chunks.c.version.in_(retiring)))
-    connection.execute(update(versions).where(*condition).values(status=VersionStatus.RETIRED))
+    retire_where(connection, versions.c.document_id == document_id, versions.c.status.in_(statuses))
+
+
+def retire_where(connection: Connection, *conditions: ColumnElement[bool]) -> None:
+    """Stop versions from answering and delete their text."""
+    retiring = select(versions.c.version).where(*conditions)
+    for table in (chunks, bands):
+        connection.execute(delete(table).where(table.c.version.in_(retiring)))
+    connection.execute(update(versions).where(*conditions).values(status=VersionStatus.RETIRED))
 
 
 def may_read(row: Row[Any], principal: Principal) -> bool:
@@ -250,6 +412,10 @@ def chunk_of(row: Row[Any]) -> Chunk:
         heading_path=tuple(row.heading_path),
         pages=tuple(row.pages),
         tokens=row.tokens,
+        boxes=tuple(Box(*edges) for edges in row.boxes),
+        language=row.language,
+        confidence=row.confidence,
+        section=row.section,
     )
 
 
@@ -265,8 +431,14 @@ def document_of(row: Row[Any]) -> Document:
         state=DocumentState(row.state),
         media_type=row.media_type or "",
         size_bytes=row.size_bytes,
-        groups=tuple(row.groups or row.wanted_groups),
+        groups=tuple(row.wanted_groups),
         pages=row.page_count or 0,
         chunks=row.chunk_count or 0,
         reason=row.reason,
+        owner=row.owner,
+        labels=tuple(row.wanted_labels),
+        source=row.source,
+        parent=row.parent,
+        language=row.document_language or "",
+        warnings=tuple(row.warnings or ()),
     )

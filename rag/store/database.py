@@ -1,4 +1,7 @@
-"""The one database of a home: its tables, and how a connection to it behaves."""
+"""The one database: a file in the home, or Postgres, and how a transaction on it behaves.
+
+Its tables are in tables.py, what is particular to Postgres in postgres.py.
+"""
 
 from __future__ import annotations
 
@@ -8,102 +11,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    Column,
-    Connection,
-    Engine,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    create_engine,
-    event,
-    text,
-)
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
-from rag.errors import IndexUnavailable
+from rag.errors import IndexUnavailable, RagError
+from rag.store import postgres
 
 FILE = "permafrost.db"
-REVISION = "0001"  # the newest step in migrations/versions; a test keeps the two equal
+REVISION = "0002"  # the newest step in migrations/versions; a test keeps the two equal
 BUSY_TIMEOUT_S = 30
-
-metadata = MetaData()
-
-documents = Table(
-    "documents",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("tenant", String, nullable=False),
-    Column("collection", String, nullable=False),
-    Column("uri", Text, nullable=False),
-    Column("sha256", String, nullable=False),
-    Column("recipe", String, nullable=False),
-    Column("groups", JSON, nullable=False),
-    Column("size_bytes", Integer, nullable=False),
-    Column("state", String, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("live_version", Integer),
-    Column("attempts", Integer, nullable=False),
-    Column("owner", String),
-    Column("lease_until", Float),
-    UniqueConstraint("tenant", "collection", "uri"),
-    Index("documents_by_state", "state"),
-)
-
-# No foreign key to documents: a retired version outlives its document until the index has dropped its points.
-versions = Table(
-    "versions",
-    metadata,
-    Column("version", Integer, primary_key=True),
-    Column("document_id", String, nullable=False, index=True),
-    Column("status", String, nullable=False, index=True),
-    Column("sha256", String, nullable=False),
-    Column("groups", JSON, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("media_type", String, nullable=False),
-    Column("pages", Integer, nullable=False),
-    Column("chunks", Integer, nullable=False),
-    sqlite_autoincrement=True,  # a number is never given twice, not even after its row is gone
-)
-
-chunks = Table(
-    "chunks",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("version", Integer, ForeignKey("versions.version", ondelete="CASCADE"), nullable=False),
-    Column("ordinal", Integer, nullable=False),
-    Column("text", Text, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("heading_path", JSON, nullable=False),
-    Column("pages", JSON, nullable=False),
-    Column("tokens", Integer, nullable=False),
-    UniqueConstraint("version", "ordinal"),
-)
-
-meta = Table(
-    "meta",
-    metadata,
-    Column("key", String, primary_key=True),
-    Column("value", JSON, nullable=False),
-)
 
 
 class Database:
-    """Short transactions on home/permafrost.db. Safe to use from many threads and processes."""
+    """Short transactions on home/permafrost.db, or on a Postgres database when `url` names one.
 
-    def __init__(self, home: Path) -> None:
+    Safe to use from many threads and processes; Postgres also from many machines. Raises IndexUnavailable
+    when it cannot be opened or reached, SettingsError for a `url` that cannot be used.
+    """
+
+    def __init__(self, home: Path, url: str = "") -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.path = home / FILE
-        self.engine = connect(self.path)
+        self.engine = postgres.connect(url) if url else connect(self.path)
+        self.name = self.engine.url.render_as_string() if url else str(self.path)
+        self._snapshots = self.engine.execution_options(**postgres.SNAPSHOT) if url else self.engine
+        self._writers = self.engine.execution_options(immediate=True)
         try:
-            bring_up_to_date(self.engine, self.path)
+            with self._translated():
+                self._bring_up_to_date()
         except BaseException:
             self.engine.dispose()
             raise
@@ -111,20 +46,75 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database."""
-        with self.engine.connect() as connection, connection.begin():
+        with self._translated(), self._snapshots.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that holds the write lock from its start, so what it read stays true."""
-        with self.engine.connect() as connection:
-            connection = connection.execution_options(immediate=True)
-            with connection.begin():
-                yield connection
+        with self._translated(), self._writers.connect() as connection, connection.begin():
+            yield connection
+
+    def wipe(self) -> dict[str, int]:
+        """Overwrite what deleted rows left behind, as far as we can; what is left, by name, in pages.
+
+        SQLite overwrites rows as it deletes them, its log is emptied here. Postgres is told to vacuum; its
+        log, replicas and backups are the server's.
+        """
+        with self._translated(), self.engine.connect() as connection:
+            if self.engine.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                connection.execute(text("VACUUM documents, versions, chunks, bands"))
+                return {}
+            busy, pages, _ = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+            return {"pages in the write-ahead log": int(pages) if busy else 0}
 
     def close(self) -> None:
         """Close the connections that nobody uses now."""
         self.engine.dispose()
+
+    def _bring_up_to_date(self) -> None:
+        """Run the migrations it has not seen. Raises IndexUnavailable if it is newer or damaged."""
+        if revision_of(self.engine, self.name) == REVISION:
+            return
+        with self._migrating():
+            revision = revision_of(self.engine, self.name)
+            if revision == REVISION:
+                return
+            if revision is not None and revision > REVISION:
+                raise IndexUnavailable(
+                    f"{self.name} has schema {revision}, this version of Permafrost knows {REVISION}: "
+                    "upgrade Permafrost, or choose another home"
+                )
+            from rag.store.migrations.upgrade import upgrade  # Alembic takes 0.3 s to import
+
+            upgrade(self.engine, REVISION)
+
+    @contextmanager
+    def _migrating(self) -> Iterator[None]:
+        """One process migrates; the others wait and then find nothing left to do.
+
+        On Postgres they wait for the lock of the transaction in which it is done.
+        """
+        if self.engine.dialect.name == "postgresql":
+            yield
+            return
+        with self.path.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turns what the server raises, or the way to it, into our errors."""
+        try:
+            yield
+        except DBAPIError as error:
+            told: RagError | None = None
+            if self.engine.dialect.name == "postgresql":
+                told = postgres.explained(error, self.name)
+            if told is None:
+                raise
+            raise told from None
 
 
 def connect(path: Path) -> Engine:
@@ -136,7 +126,8 @@ def connect(path: Path) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # BEGIN is ours to send, see below
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        # What was deleted is overwritten: the text of a removed document must not stay in free pages.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -147,37 +138,18 @@ def connect(path: Path) -> Engine:
     return engine
 
 
-def bring_up_to_date(engine: Engine, path: Path) -> None:
-    """Run the migrations this database has not seen. Raises IndexUnavailable if it is newer or damaged."""
-    if revision_of(engine, path) == REVISION:
-        return
-    # One process migrates; the others wait here and then find nothing left to do.
-    with path.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        revision = revision_of(engine, path)
-        if revision == REVISION:
-            return
-        if revision is not None and revision > REVISION:
-            raise IndexUnavailable(
-                f"{path} has schema {revision}, this version of Permafrost knows {REVISION}: "
-                "upgrade Permafrost, or choose another home"
-            )
-        from rag.store.migrations.upgrade import upgrade  # Alembic takes 0.3 s to import and is rarely needed
-
-        upgrade(engine, REVISION)
-
-
-def revision_of(engine: Engine, path: Path) -> str | None:
+def revision_of(engine: Engine, name: str | Path) -> str | None:
     """The schema revision stored in the database, None for a new one."""
     try:
         with engine.connect() as connection:
-            tables = connection.execute(text("SELECT name FROM sqlite_master")).scalars().all()
-            if "alembic_version" not in tables:
+            if not inspect(connection).has_table("alembic_version"):
                 return None
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    except OperationalError as error:
-        problem = f"{path} cannot be opened: {error.orig}; check permissions and free space"
-        raise IndexUnavailable(problem) from None
     except DatabaseError as error:
-        problem = f"{path} is damaged ({error.orig}): restore a backup, or remove it and ingest again"
+        if engine.dialect.name != "sqlite":
+            raise
+        if isinstance(error, OperationalError):
+            problem = f"{name} cannot be opened: {error.orig}; check permissions and free space"
+        else:
+            problem = f"{name} is damaged ({error.orig}): restore a backup, or remove it and ingest again"
         raise IndexUnavailable(problem) from None

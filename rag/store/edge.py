@@ -14,23 +14,31 @@ import qdrant_edge as edge
 from rag.embedding.sparse import SparseVector
 from rag.errors import DiskFull, IndexUnavailable
 from rag.store.access import Access, access_filter, tenant_filter, version_filter
-from rag.store.points import DENSE, KEYWORDS, SPARSE, Hits, Point
+from rag.store.points import DENSE, KEYWORDS, OVERSAMPLING, SPARSE, Hits, Point, Quantisation, Rights, alike
 
 # Opening replays the log, which writes too: on a full disk that is a SIGBUS as well.
 BYTES_TO_OPEN = 64_000_000
 BYTES_PER_POINT = 8_000
 ALL_VERSIONS = 100_000_000
+SEARCH_EF = 128
 
 
 class EdgePoints:
     """A point store in a folder. Searches scan every vector until `optimize` has built a graph."""
 
     def __init__(
-        self, folder: Path, *, dim: int, min_free_bytes: int = 0, graph_from_points: int = 20_000
+        self,
+        folder: Path,
+        *,
+        dim: int,
+        min_free_bytes: int = 0,
+        graph_from_points: int = 20_000,
+        quantisation: Quantisation = "none",
     ) -> None:
         self.folder = folder
         self._min_free_bytes = min_free_bytes
-        self._config = configure(dim, graph_from_points)
+        self._quantisation = quantisation
+        self._config = configure(dim, graph_from_points, quantisation)
         self._shard = self._open()
 
     def upsert(self, points: Sequence[Point]) -> None:
@@ -53,6 +61,14 @@ class EdgePoints:
             self._shard.update(edge.UpdateOperation.delete_points_by_filter(doomed))
             self._shard.flush()
 
+    def regroup(self, rights: Rights) -> None:
+        self._refuse_a_full_disk(0)
+        with Translated("write to"):
+            for payload, versions in alike(rights):
+                chosen = filter_of(version_filter(versions))
+                self._shard.update(edge.UpdateOperation.set_payload_by_filter(chosen, payload))
+            self._shard.flush()
+
     def versions(self) -> list[tuple[int, int]]:
         with Translated("read"):
             facet = self._shard.facet(edge.FacetRequest("version", limit=ALL_VERSIONS, exact=True))
@@ -66,7 +82,9 @@ class EdgePoints:
         requests: dict[str, edge.QueryRequest] = {}
         if dense is not None:
             query = edge.Query.Nearest(list(dense), using=DENSE)
-            params = edge.SearchParams(hnsw_ef=max(128, 2 * limit))
+            params = edge.SearchParams(
+                hnsw_ef=max(SEARCH_EF, 2 * limit), quantization=rescoring(self._quantisation)
+            )
             requests[DENSE] = edge.QueryRequest(limit, query=query, filter=allowed, params=params)
         if sparse is not None and sparse.indices:
             query = edge.Query.Nearest(edge.SparseVector(sparse.indices, sparse.values), using=SPARSE)
@@ -96,6 +114,7 @@ class EdgePoints:
             "indexed_vectors": facts.indexed_vectors_count,
             "segments": facts.segments_count,
             "bytes": size_of(self.folder),
+            "quantisation": self._quantisation,
         }
 
     def close(self) -> None:
@@ -106,18 +125,27 @@ class EdgePoints:
         self._refuse_a_full_disk(0, least=min(BYTES_TO_OPEN, self._min_free_bytes))
         with Translated("open"):
             if (self.folder / "edge_config.json").exists():
-                return edge.EdgeShard.load(str(self.folder), self._config)
+                shard = edge.EdgeShard.load(str(self.folder), self._config)
+                self._index_payloads(shard)
+                return shard
             # A kill during creation leaves an empty shard that neither loads nor may be created over.
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir()
             shard = edge.EdgeShard.create(str(self.folder), self._config)
-            for field in KEYWORDS:
-                index = edge.KeywordIndexParams(is_tenant=field == "tenant")
-                shard.update(edge.UpdateOperation.create_field_index(field, index))
-            index_kind = edge.PayloadSchemaType.Integer
-            shard.update(edge.UpdateOperation.create_field_index("version", index_kind))
-            shard.flush()
+            self._index_payloads(shard)
             return shard
+
+    def _index_payloads(self, shard: edge.EdgeShard) -> None:
+        """Index each field that filters use; an index made by an earlier release may lack one."""
+        kinds: dict[str, edge.KeywordIndexParams | edge.PayloadSchemaType] = {
+            field: edge.KeywordIndexParams(is_tenant=field == "tenant") for field in KEYWORDS
+        }
+        kinds["version"] = edge.PayloadSchemaType.Integer
+        missing = kinds.keys() - shard.info().payload_schema.keys()
+        for field in sorted(missing):
+            shard.update(edge.UpdateOperation.create_field_index(field, kinds[field]))
+        if missing:
+            shard.flush()
 
     def _refuse_a_full_disk(self, coming_bytes: int, *, least: int | None = None) -> None:
         """Edge maps its files: where the disk is full it dies of SIGBUS, which nobody can catch."""
@@ -149,13 +177,40 @@ class Translated:
         raise IndexUnavailable(f"cannot {self._doing} the index: {error} ({hint})") from None
 
 
-def configure(dim: int, graph_from_points: int) -> edge.EdgeConfig:
-    """Both legs of one shard; a graph is built for segments beyond so many points, below they are scanned."""
+def configure(dim: int, graph_from_points: int, quantisation: Quantisation) -> edge.EdgeConfig:
+    """Both legs of one shard; a graph is built for segments beyond so many points, below they are scanned.
+
+    Quantised vectors stay in memory, and the full ones are read from disk for the few that are rescored.
+    """
+    small = quantiser(quantisation)
+    dense = edge.EdgeVectorParams(
+        size=dim,
+        distance=edge.Distance.Cosine,
+        quantization_config=small,
+        memory=edge.Memory.Cold if small else None,
+    )
     return edge.EdgeConfig(
-        vectors={DENSE: edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine)},
+        vectors={DENSE: dense},
         sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=max(1, graph_from_points * dim * 4 // 1024)),
     )
+
+
+def quantiser(
+    quantisation: Quantisation,
+) -> edge.ScalarQuantizationConfig | edge.BinaryQuantizationConfig | None:
+    """How segments with a graph keep their small vectors."""
+    if quantisation == "int8":
+        # The outermost hundredth of the values is clipped, so that one outlier does not widen every step.
+        return edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=0.99, memory=edge.Memory.Pinned)
+    return edge.BinaryQuantizationConfig(memory=edge.Memory.Pinned) if quantisation == "binary" else None
+
+
+def rescoring(quantisation: Quantisation) -> edge.QuantizationSearchParams | None:
+    """Score the best by their full vectors, so that quantisation loses order only beyond the candidates."""
+    if quantisation == "none":
+        return None
+    return edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING[quantisation])
 
 
 def vectors_of(point: Point) -> dict[str, Any]:

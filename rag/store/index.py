@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ from rag.child import Inbox, answer
 from rag.embedding.dense import DenseEmbedder
 from rag.embedding.embedder import Embedder
 from rag.embedding.sparse import SparseEncoder
-from rag.errors import BadRequest, IndexUnavailable
+from rag.errors import BadRequest
 from rag.models.lockfile import entry, locate
 from rag.models.verification import digest, verify
 from rag.settings import EmbeddingSettings, StoreSettings
 from rag.store.access import Access
-from rag.store.edge import EdgePoints
-from rag.store.points import Point, PointStore
-from rag.store.server import ServerPoints
+from rag.store.opening import drop_points, open_points
+from rag.store.points import Point
+from rag.store.stamp import Stamp, open_folder, read_stamp, write_stamp
 
 URGENT, PATIENT = 0, 5
 
@@ -34,8 +33,10 @@ class IndexService:
         "upsert",
         "settle",
         "delete",
+        "regroup",
         "versions",
         "optimize",
+        "drop",
         "info",
     )
     ranks = {
@@ -43,15 +44,26 @@ class IndexService:
         "similarity": URGENT,
         "embed": URGENT,
         "info": URGENT,
+        # Somebody may have lost a right: that does not wait for an upsert.
+        "regroup": URGENT,
         "settle": PATIENT,
         "upsert": PATIENT,
         "delete": PATIENT,
         "versions": PATIENT,
         "optimize": PATIENT,
+        "drop": PATIENT,
     }
 
-    def __init__(self, home: str, store: dict[str, Any], embedding: dict[str, Any]) -> None:
-        self._home = Path(home)
+    def __init__(
+        self,
+        home: str,
+        store: dict[str, Any],
+        embedding: dict[str, Any],
+        generation: str = "1",
+        recipe: str = "",
+    ) -> None:
+        self._home, self._generation = Path(home), generation
+        self._store = StoreSettings.model_validate(store)
         self._inbox: Inbox | None = None
         settings = EmbeddingSettings.model_validate(embedding)
         folder, self._digest = find_model(settings.model, self._home)
@@ -59,12 +71,14 @@ class IndexService:
             folder,
             name=settings.model,
             dtype=settings.dtype,
+            dimensions=settings.dimensions,
             threads=settings.threads,
             batch_tokens=settings.batch_tokens,
         )
         self._encoder = SparseEncoder()
-        self._points = open_points(self._home, StoreSettings.model_validate(store), self._embedder.dim)
-        self._check_the_stamp()
+        folder = open_folder(self._home, generation)
+        self._stamp = self._stamped(folder, recipe)
+        self._points = open_points(folder, self._store, self._embedder.dim, generation)
 
     def run(self, inbox: Inbox) -> None:
         """Serve until the inbox closes. It is kept, so that an upsert can let questions by."""
@@ -74,7 +88,13 @@ class IndexService:
                 answer(self, request)
 
     def upsert(
-        self, version: int, tenant: str, collection: str, groups: list[str], chunks: list[dict[str, Any]]
+        self,
+        version: int,
+        tenant: str,
+        collection: str,
+        groups: list[str],
+        chunks: list[dict[str, Any]],
+        labels: Sequence[str] = (),
     ) -> dict[str, Any]:
         texts = [
             f"{chunk['heading']}\n{chunk['text']}" if chunk.get("heading") else chunk["text"]
@@ -92,6 +112,7 @@ class IndexService:
                 collection=collection,
                 groups=tuple(groups),
                 version=version,
+                labels=tuple(labels),
             )
             for chunk, text, vector in zip(chunks, texts, vectors, strict=True)
         ]
@@ -111,6 +132,15 @@ class IndexService:
         if versions:
             self._points.delete(versions)
 
+    def regroup(self, rights: list[tuple[int, list[str], list[str]]]) -> None:
+        if rights:
+            self._points.regroup({version: (groups, labels) for version, groups, labels in rights})
+
+    def drop(self, generation: str) -> None:
+        if generation == self._generation:
+            raise BadRequest(f"generation {generation} is the one in use here; another must answer first")
+        drop_points(self._home, self._store, generation)
+
     def versions(self) -> list[tuple[int, int]]:
         return self._points.versions()
 
@@ -123,6 +153,9 @@ class IndexService:
             "sha256": self._digest,
             "dim": self._embedder.dim,
             "dtype": self._embedder.dtype,
+            "truncation": truncation(self._embedder),
+            "generation": self._generation,
+            "recipe": self._stamp.recipe,
             "max_tokens": self._embedder.max_tokens,
             "library": self._embedder.library,
             **self._points.info(),
@@ -132,10 +165,11 @@ class IndexService:
         self, text: str, access: dict[str, Any], limit: int, dense: bool = True, sparse: bool = True
     ) -> dict[str, Any]:
         started = time.perf_counter()
-        vector = self._embedder.embed_query(text).tolist() if dense else None
+        reader = access_from(access)
+        vector = self._embedder.embed_query(text, tenant=reader.tenant).tolist() if dense else None
         terms = self._encoder.encode_query(text) if sparse else None
         embedded = time.perf_counter()
-        near, matching = self._points.search(vector, terms, access=access_from(access), limit=limit)
+        near, matching = self._points.search(vector, terms, access=reader, limit=limit)
         return {
             "dense": near,
             "sparse": matching,
@@ -170,35 +204,24 @@ class IndexService:
             if not request.cancelled:
                 answer(self, request)
 
-    def _check_the_stamp(self) -> None:
-        """Vectors of two models must not meet in one index; the stamp beside it names its model."""
-        stamp = self._home / "index" / "model.json"
-        ours = {"model": self._embedder.name, "sha256": self._digest, "dim": self._embedder.dim}
-        if not stamp.exists():
-            stamp.parent.mkdir(parents=True, exist_ok=True)
-            stamp.write_text(json.dumps(ours), "utf-8")
-        theirs = json.loads(stamp.read_text("utf-8"))
-        if theirs != ours:
-            self.close()
-            raise IndexUnavailable(
-                f"the index was made with model {theirs.get('model')!r} and embedding.model is "
-                f"{ours['model']!r}; set it back, or delete {stamp.parent} and ingest again"
-            )
+    def _stamped(self, folder: Path, recipe: str) -> Stamp:
+        """The stamp of the index, written when it is new: vectors of two models must not meet in one."""
+        embedder, quantisation = self._embedder, self._store.quantisation
+        ours = Stamp(embedder.name, self._digest, embedder.dim, embedder.dtype, quantisation, recipe)
+        theirs = read_stamp(folder)
+        if theirs is None:
+            write_stamp(folder, ours)
+            return ours
+        theirs.check(ours, folder)
+        return theirs
 
 
-def open_points(home: Path, settings: StoreSettings, dim: int) -> PointStore:
-    """The point store that the settings name: a server when they hold a URL, else the embedded one."""
-    openers: dict[str, Callable[[], PointStore]] = {
-        "edge": lambda: EdgePoints(home / "index" / "edge", dim=dim, min_free_bytes=settings.min_free_bytes),
-        "server": lambda: ServerPoints.connect(
-            settings.url,
-            collection=settings.collection,
-            dim=dim,
-            api_key=settings.api_key,
-            timeout_s=settings.timeout_s,
-        ),
-    }
-    return openers["server" if settings.url else "edge"]()
+def truncation(embedder: Embedder) -> str:
+    """What `info` says of vectors that were cut; empty when they are whole."""
+    if embedder.dim == embedder.full_dim:
+        return ""
+    trained = "made for it" if embedder.trained_for_truncation else "not known to be made for it"
+    return f"{embedder.dim} of {embedder.full_dim} numbers are kept; the model is {trained}"
 
 
 def find_model(model: str, home: Path) -> tuple[Path, str]:

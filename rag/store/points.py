@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rag.embedding.sparse import SparseVector
 from rag.store.access import Access
 
 DENSE = "dense"
 SPARSE = "bm25"
-KEYWORDS = ("tenant", "collection", "groups")
+KEYWORDS = ("tenant", "collection", "groups", "labels")
 
 Hits = list[tuple[str, float]]
+Quantisation = Literal["none", "int8", "binary"]
+# Of each document version: the groups that may read it, and its labels.
+Rights = Mapping[int, tuple[Sequence[str], Sequence[str]]]
+
+# So many times `limit` candidates are found by the small vectors and scored again by the full ones.
+OVERSAMPLING: dict[Quantisation, float] = {"int8": 2.0, "binary": 4.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +34,15 @@ class Point:
     collection: str
     groups: tuple[str, ...]
     version: int
+    labels: tuple[str, ...] = ()
 
     def payload(self) -> dict[str, Any]:
         """What filters need. Text stays in the database: the index keeps what is deleted on disk."""
-        groups = list(self.groups)
         return {
             "tenant": self.tenant,
             "collection": self.collection,
-            "groups": groups,
             "version": self.version,
+            **rights_payload(self.groups, self.labels),
         }
 
 
@@ -52,6 +59,10 @@ class PointStore(Protocol):
 
     def delete(self, versions: Sequence[int]) -> None:
         """Remove all points of these document versions."""
+        ...
+
+    def regroup(self, rights: Rights) -> None:
+        """Replace the groups and labels on all points of these versions, durably."""
         ...
 
     def versions(self) -> list[tuple[int, int]]:
@@ -75,3 +86,16 @@ class PointStore(Protocol):
     def close(self) -> None:
         """Release files and connections."""
         ...
+
+
+def rights_payload(groups: Sequence[str], labels: Sequence[str]) -> dict[str, list[str]]:
+    """The part of a payload that a change of permissions replaces."""
+    return {"groups": list(groups), "labels": list(labels)}
+
+
+def alike(rights: Rights) -> list[tuple[dict[str, list[str]], list[int]]]:
+    """Versions put together that get the same payload, so that one write serves them all."""
+    versions: dict[tuple[tuple[str, ...], tuple[str, ...]], list[int]] = defaultdict(list)
+    for version, (groups, labels) in rights.items():
+        versions[tuple(groups), tuple(labels)].append(version)
+    return [(rights_payload(*held), of) for held, of in versions.items()]

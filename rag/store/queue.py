@@ -2,158 +2,177 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Text,
+    and_,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from rag.store.catalog import VersionStatus, retire
-from rag.store.database import Database, documents, versions
-from rag.types import DocumentState, Principal
+from rag.store.catalog import VersionStatus, remove_one, retire
+from rag.store.database import Database
+from rag.store.plan import Listed, Plan, Shelf, is_under, plan
+from rag.store.processes import is_gone, this_process
+from rag.store.tables import documents, jobs, versions
+from rag.types import DocumentState, JobState
 
-NAMESPACE = uuid.UUID("5f0c3f1e-6f0f-4d0e-9a53-3c8a2a6f7f11")
 IN_WORK = (DocumentState.PARSING, DocumentState.EMBEDDING)
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A document as its source shows it."""
-
-    uri: str
-    sha256: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """Where documents of one run belong and who may read them. A changed `recipe` means: index again."""
-
-    tenant: str
-    collection: str
-    groups: tuple[str, ...]
-    recipe: str
-
-    @classmethod
-    def of(cls, principal: Principal, collection: str, groups: Sequence[str], recipe: str) -> Shelf:
-        return cls(principal.tenant, collection, tuple(sorted(set(groups))), recipe)
-
-    def document_id(self, uri: str) -> str:
-        """The id of a document: the same for the same tenant, collection and uri."""
-        return str(uuid.uuid5(NAMESPACE, "\0".join((self.tenant, self.collection, uri))))
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a listing means. `gone` holds document ids; `quarantined`: set aside earlier, unchanged."""
-
-    new: tuple[Listed, ...]
-    changed: tuple[Listed, ...]
-    unchanged: tuple[Listed, ...]
-    quarantined: tuple[Listed, ...]
-    gone: tuple[str, ...]
+HELD_JOBS = (JobState.PAUSED, JobState.CANCELLED)
+# Others write in between: a million documents in one transaction would keep them waiting for hours.
+ITEMS_PER_TRANSACTION = 500
+UPLOADS = "upload"  # the source of documents that came over the API; we keep their bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A document that one worker has taken. `attempts` counts workers that died over it."""
+    """A document that one worker has taken. `attempts` counts workers that died over it.
+
+    `known_sha256`: the bytes of what is live and was indexed by the same recipe, else empty.
+    """
 
     document_id: str
     uri: str
+    name: str
+    fingerprint: str
     sha256: str
     size_bytes: int
     tenant: str
     collection: str
+    source: str
+    parent: str | None
     groups: tuple[str, ...]
+    labels: tuple[str, ...]
     attempts: int
+    job: str | None = None
+    priority: int = 0
+    known_sha256: str = ""
 
 
 class Queue:
     """Plans, leases and failures. Any number of workers on any number of machines may pull."""
 
     def __init__(
-        self, database: Database, *, owner: str | None = None, clock: Callable[[], float] = time.time
+        self, database: Database, *, worker: str | None = None, clock: Callable[[], float] = time.time
     ) -> None:
-        self.owner = owner or this_process()
+        self.worker = worker or this_process()
         self._database, self._clock = database, clock
 
-    def plan(self, listing: Sequence[Listed], shelf: Shelf, *, roots: Sequence[str] = ()) -> Plan:
-        """Compare a source with the catalog. Documents under `roots` that it no longer lists are gone."""
-        new, changed, unchanged, quarantined = [], [], [], []
-        with self._database.reading() as connection:
-            query = select(documents).where(
-                documents.c.tenant == shelf.tenant, documents.c.collection == shelf.collection
-            )
-            known = {row.uri: row for row in connection.execute(query)}
-        for item in listing:
-            row = known.get(item.uri)
-            if row is None:
-                new.append(item)
-            elif (row.sha256, tuple(row.groups), row.recipe) != (item.sha256, shelf.groups, shelf.recipe):
-                changed.append(item)
-            elif row.state == DocumentState.QUARANTINED:
-                quarantined.append(item)
-            else:
-                unchanged.append(item)
-        listed = {item.uri for item in listing}
-        missing = (row for uri, row in known.items() if uri not in listed)
-        gone = [row.id for row in missing if any(is_under(row.uri, root) for root in roots)]
-        return Plan(tuple(new), tuple(changed), tuple(unchanged), tuple(quarantined), tuple(gone))
+    def plan(
+        self,
+        listing: Sequence[Listed],
+        shelf: Shelf,
+        *,
+        roots: Sequence[str] = (),
+        deleted: Sequence[str] = (),
+    ) -> Plan:
+        """Compare a source with the catalog; see plan.py."""
+        return plan(self._database, listing, shelf, roots=roots, deleted=deleted)
 
-    def enqueue(self, items: Sequence[Listed], shelf: Shelf) -> None:
+    def enqueue(
+        self, items: Sequence[Listed], shelf: Shelf, *, job: str | None = None, priority: int = 0
+    ) -> None:
         """Ask for these documents to be indexed. What is live of them answers until the new version is."""
+        for start in range(0, len(items), ITEMS_PER_TRANSACTION):
+            with self._database.writing() as connection:
+                for item in items[start : start + ITEMS_PER_TRANSACTION]:
+                    put(connection, item, shelf, job=job, priority=priority)
+
+    def replace_parts(self, claim: Claim, parts: Sequence[Listed], recipe: str) -> list[str]:
+        """Make these the parts of a container: new and changed ones wait, others go. Ids of those gone."""
+        shelf = Shelf(claim.tenant, claim.collection, claim.groups, recipe, claim.labels, claim.source)
+        with self._database.writing() as connection:
+            query = select(documents).where(documents.c.parent == claim.document_id)
+            known = {row.uri: row for row in connection.execute(query)}
+            for part in parts:
+                row = known.pop(part.uri, None)
+                if row is None or (row.fingerprint, row.recipe) != (part.fingerprint, recipe):
+                    put(
+                        connection,
+                        part,
+                        shelf,
+                        job=claim.job,
+                        priority=claim.priority,
+                        parent=claim.document_id,
+                    )
+            for row in known.values():
+                remove_one(connection, row.id)
+        return [row.id for row in known.values()]
+
+    def regroup(self, items: Sequence[Listed], shelf: Shelf) -> None:
+        """Give documents, and the parts in them, other readers. What narrows acts with this transaction."""
         with self._database.writing() as connection:
             for item in items:
                 document_id = shelf.document_id(item.uri)
-                wanted: dict[str, Any] = {
-                    "sha256": item.sha256,
-                    "recipe": shelf.recipe,
-                    "groups": list(shelf.groups),
-                    "size_bytes": item.size_bytes,
-                    "state": DocumentState.PENDING,
-                    "reason": "",
-                    "attempts": 0,
-                    "owner": None,
-                    "lease_until": None,
-                }
-                # A worker that still fills a version of the old content will find it retired.
-                retire(connection, document_id, VersionStatus.FILLING)
-                done = connection.execute(
-                    update(documents).where(documents.c.id == document_id).values(wanted)
+                rights = shelf.rights(item)
+                for each in family(connection, document_id):
+                    connection.execute(update(documents).where(documents.c.id == each).values(rights))
+
+    def misgrouped(self) -> dict[int, tuple[list[str], list[str]]]:
+        """Live versions whose points still carry old rights, with the groups and labels they should have."""
+        indexed = [cast(versions.c[name], Text) for name in ("groups", "labels")]
+        wanted = [cast(documents.c[name], Text) for name in ("groups", "labels")]
+        query = (
+            select(versions.c.version, documents.c.groups, documents.c.labels)
+            .join(documents, documents.c.live_version == versions.c.version)
+            .where(or_(*(one != other for one, other in zip(indexed, wanted, strict=True))))
+        )
+        with self._database.reading() as connection:
+            return {row.version: (row.groups, row.labels) for row in connection.execute(query)}
+
+    def regrouped(self, rights: Mapping[int, tuple[list[str], list[str]]]) -> None:
+        """The points of these versions carry these groups and labels now."""
+        with self._database.writing() as connection:
+            for version, (groups, labels) in rights.items():
+                connection.execute(
+                    update(versions).where(versions.c.version == version).values(groups=groups, labels=labels)
                 )
-                if done.rowcount == 0:
-                    identity = {
-                        "id": document_id,
-                        "tenant": shelf.tenant,
-                        "collection": shelf.collection,
-                        "uri": item.uri,
-                    }
-                    connection.execute(insert(documents).values(**identity, **wanted))
 
     def requeue(self, live_versions: Sequence[int]) -> int:
         """Index the documents of these live versions again, because the index lost some of their points."""
         with self._database.writing() as connection:
+            # Without its recipe a version is no reason to skip the same bytes.
+            connection.execute(
+                update(versions).where(versions.c.version.in_(live_versions)).values(recipe="")
+            )
             done = connection.execute(
                 update(documents)
                 .where(documents.c.live_version.in_(live_versions), documents.c.state == DocumentState.LIVE)
-                .values(state=DocumentState.PENDING, attempts=0)
+                .values(state=DocumentState.PENDING, attempts=0, job=None)
             )
             return int(done.rowcount)
 
-    def claim(self, *, lease_s: float) -> Claim | None:
-        """Take one document that is pending, or whose worker is gone. None: nothing to do now."""
+    def claim(
+        self, *, lease_s: float, sources: Collection[str] | None = None, job: str | None = None
+    ) -> Claim | None:
+        """Take one document that waits, or whose worker is gone; of these `sources` and `job` only, if given.
+
+        The highest priority goes first. Documents of paused and cancelled jobs wait. None: nothing to do now.
+        """
         with self._database.writing() as connection:
-            row = connection.execute(
-                select(documents).where(documents.c.state == DocumentState.PENDING).limit(1)
-            ).first()
+            wanted = self._claimable(sources, job)
+            waiting = (
+                select(documents)
+                .where(documents.c.state == DocumentState.PENDING, *wanted)
+                .order_by(documents.c.priority.desc())
+                .limit(1)
+            )
+            row = connection.execute(waiting).first()
             orphaned = row is None
             if row is None:
-                busy = connection.execute(select(documents).where(documents.c.state.in_(IN_WORK)))
+                busy = connection.execute(select(documents).where(documents.c.state.in_(IN_WORK), *wanted))
                 row = next((each for each in busy if self._is_orphan(each)), None)
             if row is None:
                 return None
@@ -162,21 +181,55 @@ class Queue:
                 .where(documents.c.id == row.id)
                 .values(
                     state=DocumentState.PARSING,
-                    owner=self.owner,
+                    worker=self.worker,
                     lease_until=self._clock() + lease_s,
                     attempts=row.attempts + orphaned,
                 )
             )
-            return Claim(
-                document_id=row.id,
-                uri=row.uri,
-                sha256=row.sha256,
-                size_bytes=row.size_bytes,
-                tenant=row.tenant,
-                collection=row.collection,
-                groups=tuple(row.groups),
-                attempts=row.attempts + orphaned,
+            return claim_of(row, row.attempts + orphaned, live_sha256(connection, row))
+
+    def look_at(self, document_ids: Sequence[str]) -> list[Claim]:
+        """These documents as claims, without taking them: for an index that is built beside the live one."""
+        found = []
+        with self._database.reading() as connection:
+            for document_id in document_ids:
+                row = connection.execute(select(documents).where(documents.c.id == document_id)).first()
+                if row:
+                    found.append(claim_of(row, 0, ""))
+        return found
+
+    def waiting(self, sources: Collection[str] | None = None, job: str | None = None) -> tuple[int, int]:
+        """How many documents of these sources wait or are in work, and their bytes as far as known."""
+        states = (DocumentState.PENDING, *IN_WORK)
+        query = select(func.count(), func.coalesce(func.sum(documents.c.size_bytes), 0)).where(
+            documents.c.state.in_(states), *self._claimable(sources, job)
+        )
+        with self._database.reading() as connection:
+            count, size = connection.execute(query).one()
+            return int(count), int(size)
+
+    def jobs_with_uploads(self) -> list[str | None]:
+        """Jobs whose uploads wait for somebody, oldest first; None stands for uploads of no job.
+
+        A job that another living process has is not among them.
+        """
+        columns: list[ColumnElement[Any]] = [jobs.c.worker.label("runner"), jobs.c.created_at]
+        columns += [documents.c[name] for name in ("job", "state", "worker", "lease_until")]
+        query = (
+            select(*columns)
+            .join(jobs, jobs.c.id == documents.c.job, isouter=True)
+            .where(
+                documents.c.source == UPLOADS,
+                documents.c.state.in_((DocumentState.PENDING, *IN_WORK)),
+                *self._claimable(None, None),
             )
+            .order_by(jobs.c.created_at)
+            .distinct()
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        free = [row for row in rows if row.state == DocumentState.PENDING or self._is_orphan(row)]
+        return list(dict.fromkeys(row.job for row in free if self._is_free(row.runner)))
 
     def advance(self, document_id: str, state: DocumentState) -> None:
         """Say where our document is on its way."""
@@ -188,7 +241,7 @@ class Queue:
         with self._database.writing() as connection:
             connection.execute(
                 update(documents)
-                .where(documents.c.owner == self.owner, documents.c.state.in_(IN_WORK))
+                .where(documents.c.worker == self.worker, documents.c.state.in_(IN_WORK))
                 .values(lease_until=self._clock() + lease_s)
             )
 
@@ -198,7 +251,7 @@ class Queue:
             connection.execute(
                 update(documents)
                 .where(self._is_ours(document_id))
-                .values(state=DocumentState.PENDING, owner=None, lease_until=None)
+                .values(state=DocumentState.PENDING, worker=None, lease_until=None)
             )
 
     def fail(self, document_id: str) -> int:
@@ -210,7 +263,7 @@ class Queue:
                 .where(ours)
                 .values(
                     state=DocumentState.PENDING,
-                    owner=None,
+                    worker=None,
                     lease_until=None,
                     attempts=documents.c.attempts + 1,
                 )
@@ -218,10 +271,56 @@ class Queue:
             query = select(documents.c.attempts).where(documents.c.id == document_id)
             return int(connection.execute(query).scalar() or 0)
 
-    def rehash(self, document_id: str, sha256: str) -> None:
-        """The content changed between listing and reading: remember what was read."""
+    def has_read(self, document_id: str, sha256: str, size_bytes: int) -> None:
+        """What the bytes are that a worker of ours has read."""
         with self._database.writing() as connection:
-            connection.execute(update(documents).where(self._is_ours(document_id)).values(sha256=sha256))
+            connection.execute(
+                update(documents)
+                .where(self._is_ours(document_id))
+                .values(sha256=sha256, size_bytes=size_bytes)
+            )
+
+    def unchanged(self, document_id: str) -> None:
+        """Only the looks of our document changed, not its bytes: what is live stays."""
+        with self._database.writing() as connection:
+            connection.execute(
+                update(documents)
+                .where(self._is_ours(document_id))
+                .values(
+                    state=DocumentState.LIVE, reason="", attempts=0, worker=None, lease_until=None, job=None
+                )
+            )
+
+    def retry(self, job: str | None = None) -> int:
+        """Let quarantined documents wait again, all or those of a job; how many."""
+        with self._database.writing() as connection:
+            condition = [documents.c.state == DocumentState.QUARANTINED]
+            condition += [documents.c.job == job] if job else []
+            done = connection.execute(
+                update(documents).where(*condition).values(state=DocumentState.PENDING, reason="", attempts=0)
+            )
+            return int(done.rowcount)
+
+    def withdraw(self, job: str) -> int:
+        """Take back what a job still has to do: what is live stays so, what never was goes. How many."""
+        with self._database.writing() as connection:
+            states = (DocumentState.PENDING, *IN_WORK)
+            query = select(documents.c.id, documents.c.live_version).where(
+                documents.c.job == job, documents.c.state.in_(states)
+            )
+            rows = connection.execute(query).all()
+            for row in rows:
+                retire(connection, row.id, VersionStatus.FILLING)
+                if row.live_version is None:
+                    connection.execute(delete(documents).where(documents.c.id == row.id))
+                else:
+                    # Without a fingerprint the next run sees it as changed.
+                    connection.execute(
+                        update(documents)
+                        .where(documents.c.id == row.id)
+                        .values(state=DocumentState.LIVE, fingerprint="", worker=None, lease_until=None)
+                    )
+            return len(rows)
 
     def reasons(self, document_ids: Sequence[str]) -> list[tuple[str, str]]:
         """Uri and reason of documents that were set aside."""
@@ -244,43 +343,105 @@ class Queue:
                 if row.state not in IN_WORK or self._is_orphan(row):
                     retire(connection, row.document_id, VersionStatus.FILLING)
 
+    def _claimable(self, sources: Collection[str] | None, job: str | None) -> list[ColumnElement[bool]]:
+        """Conditions on documents: of these sources or inside one of ours, and of no job that is held."""
+        held = select(jobs.c.id).where(jobs.c.state.in_(HELD_JOBS))
+        conditions = [or_(documents.c.job.is_(None), documents.c.job.not_in(held))]
+        conditions += [documents.c.job == job] if job else []
+        if sources is not None:
+            kept = or_(documents.c.parent.is_not(None), documents.c.source == UPLOADS)
+            conditions.append(or_(documents.c.source.in_(sources), kept))
+        return conditions
+
     def _is_orphan(self, row: Row[Any]) -> bool:
         expired = row.lease_until is None or row.lease_until < self._clock()
-        return row.owner is None or is_gone(row.owner) or (expired and row.owner != self.owner)
+        return row.worker is None or is_gone(row.worker) or (expired and row.worker != self.worker)
+
+    def _is_free(self, runner: str | None) -> bool:
+        return runner is None or runner == self.worker or is_gone(runner)
 
     def _is_ours(self, document_id: str | None) -> ColumnElement[bool]:
-        ours = and_(documents.c.owner == self.owner, documents.c.state.in_(IN_WORK))
+        ours = and_(documents.c.worker == self.worker, documents.c.state.in_(IN_WORK))
         return ours if document_id is None else and_(ours, documents.c.id == document_id)
 
 
-def is_under(uri: str, root: str) -> bool:
-    """Whether a uri is the root itself or lies below it."""
-    return uri == root or uri.startswith(root.rstrip("/") + "/")
+def put(
+    connection: Connection,
+    item: Listed,
+    shelf: Shelf,
+    *,
+    job: str | None,
+    priority: int,
+    parent: str | None = None,
+) -> None:
+    """Let one document wait."""
+    document_id = shelf.document_id(item.uri)
+    wanted: dict[str, Any] = {
+        "fingerprint": item.fingerprint,
+        "name": item.name,
+        "recipe": shelf.recipe,
+        **shelf.rights(item),
+        "size_bytes": item.size_bytes,
+        "state": DocumentState.PENDING,
+        "reason": "",
+        "attempts": 0,
+        "job": job,
+        "priority": priority,
+        "worker": None,
+        "lease_until": None,
+    }
+    # A worker that still fills a version of the old content will find it retired.
+    retire(connection, document_id, VersionStatus.FILLING)
+    done = connection.execute(update(documents).where(documents.c.id == document_id).values(wanted))
+    if done.rowcount == 0:
+        identity = {
+            "id": document_id,
+            "tenant": shelf.tenant,
+            "collection": shelf.collection,
+            "source": shelf.source,
+            "uri": item.uri,
+            "parent": parent,
+            "sha256": "",
+        }
+        connection.execute(insert(documents).values(**identity, **wanted))
 
 
-def this_process() -> str:
-    """A name for this process that no later process can have: host, boot, pid, start time."""
-    return f"{host()}:{os.getpid()}:{started(os.getpid())}"
+def family(connection: Connection, document_id: str) -> list[str]:
+    """A document and all parts in it, however deep."""
+    found, todo = [], [document_id]
+    while todo:
+        found += todo
+        query = select(documents.c.id).where(documents.c.parent.in_(todo))
+        todo = list(connection.execute(query).scalars())
+    return found
 
 
-def is_gone(owner: str) -> bool:
-    """Whether the owner surely does not run any more. Only known of processes on this machine."""
-    where, pid, start = owner.rsplit(":", 2)
-    return where == host() and started(int(pid)) != start
+def claim_of(row: Row[Any], attempts: int, known_sha256: str) -> Claim:
+    return Claim(
+        document_id=row.id,
+        uri=row.uri,
+        name=row.name,
+        fingerprint=row.fingerprint,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        tenant=row.tenant,
+        collection=row.collection,
+        source=row.source,
+        parent=row.parent,
+        groups=tuple(row.groups),
+        labels=tuple(row.labels),
+        attempts=attempts,
+        job=row.job,
+        priority=row.priority,
+        known_sha256=known_sha256,
+    )
 
 
-def host() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{socket.gethostname()}/{boot.read_text().strip() if boot.exists() else ''}"
+def live_sha256(connection: Connection, row: Row[Any]) -> str:
+    """The bytes of the live version of a document; empty when none, or when it must be indexed again."""
+    query = select(versions.c.sha256, versions.c.recipe).where(versions.c.version == row.live_version)
+    live = connection.execute(query).first()
+    return live.sha256 if live and live.recipe == row.recipe else ""
 
 
-def started(pid: int) -> str:
-    """When a process started, in clock ticks since boot; empty when there is none."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] == "Z" else fields[19]
-
-
-__all__ = ["Claim", "Listed", "Plan", "Queue", "Shelf"]
+__all__ = ["Claim", "Listed", "Plan", "Queue", "Shelf", "is_under"]

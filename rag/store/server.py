@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from qdrant_client import QdrantClient, models
@@ -14,7 +14,7 @@ from qdrant_client.http.exceptions import ApiException
 from rag.embedding.sparse import SparseVector
 from rag.errors import DiskFull, IndexUnavailable
 from rag.store.access import Access, access_filter, tenant_filter, version_filter
-from rag.store.points import DENSE, KEYWORDS, SPARSE, Hits, Point
+from rag.store.points import DENSE, KEYWORDS, OVERSAMPLING, SPARSE, Hits, Point, Quantisation, Rights, alike
 
 WRITE_TIMEOUT_S = 60
 ALL_VERSIONS = 10_000_000
@@ -23,24 +23,36 @@ ALL_VERSIONS = 10_000_000
 class ServerPoints:
     """A point store in one collection of a Qdrant server. Searches have a deadline, writes are waited for."""
 
-    def __init__(self, reader: QdrantClient, writer: QdrantClient, *, collection: str, dim: int) -> None:
+    def __init__(
+        self,
+        reader: QdrantClient,
+        writer: QdrantClient,
+        *,
+        collection: str,
+        dim: int,
+        quantisation: Quantisation = "none",
+    ) -> None:
         self._reader, self._writer, self._collection = reader, writer, collection
+        self._quantisation = quantisation
         with translated("open"):
             if not writer.collection_exists(collection):
                 self._create(dim)
+            self._index_payloads()
 
     @classmethod
     def connect(
-        cls, url: str, *, collection: str, dim: int, api_key: str = "", timeout_s: float = 2.0
+        cls,
+        url: str,
+        *,
+        collection: str,
+        dim: int,
+        api_key: str = "",
+        timeout_s: float = 2.0,
+        quantisation: Quantisation = "none",
     ) -> ServerPoints:
         """A store at that address. Raises IndexUnavailable when nobody answers there."""
-        deadlines = (math.ceil(timeout_s), WRITE_TIMEOUT_S)
-        reader, writer = (
-            # The version check would speak to the server before anything was asked of it.
-            QdrantClient(url=url, api_key=api_key or None, timeout=deadline, check_compatibility=False)
-            for deadline in deadlines
-        )
-        return cls(reader, writer, collection=collection, dim=dim)
+        reader, writer = (client(url, api_key, limit) for limit in (math.ceil(timeout_s), WRITE_TIMEOUT_S))
+        return cls(reader, writer, collection=collection, dim=dim, quantisation=quantisation)
 
     def upsert(self, points: Sequence[Point]) -> None:
         written = [
@@ -63,6 +75,12 @@ class ServerPoints:
                 self._collection, points_selector=models.FilterSelector(filter=doomed), wait=True
             )
 
+    def regroup(self, rights: Rights) -> None:
+        with translated("write to"):
+            for payload, versions in alike(rights):
+                chosen = models.Filter.model_validate(version_filter(versions))
+                self._writer.set_payload(self._collection, payload=payload, points=chosen, wait=True)
+
     def versions(self) -> list[tuple[int, int]]:
         with translated("read"):
             facet = self._writer.facet(self._collection, key="version", limit=ALL_VERSIONS, exact=True)
@@ -74,7 +92,13 @@ class ServerPoints:
         allowed = models.Filter.model_validate(access_filter(access))
         requests: dict[str, models.QueryRequest] = {}
         if dense is not None:
-            requests[DENSE] = models.QueryRequest(query=list(dense), using=DENSE, filter=allowed, limit=limit)
+            requests[DENSE] = models.QueryRequest(
+                query=list(dense),
+                using=DENSE,
+                filter=allowed,
+                limit=limit,
+                params=rescoring(self._quantisation),
+            )
         if sparse is not None and sparse.indices:
             statistics = models.Filter.model_validate(tenant_filter(access.tenant))
             requests[SPARSE] = models.QueryRequest(
@@ -106,6 +130,7 @@ class ServerPoints:
             "points": facts.points_count or 0,
             "indexed_vectors": facts.indexed_vectors_count or 0,
             "segments": facts.segments_count,
+            "quantisation": self._quantisation,
         }
 
     def close(self) -> None:
@@ -113,17 +138,43 @@ class ServerPoints:
         self._writer.close()
 
     def _create(self, dim: int) -> None:
+        small = quantiser(self._quantisation)
+        dense = models.VectorParams(
+            size=dim,
+            distance=models.Distance.COSINE,
+            quantization_config=small,
+            on_disk=True if small else None,
+        )
         self._writer.create_collection(
             self._collection,
-            vectors_config={DENSE: models.VectorParams(size=dim, distance=models.Distance.COSINE)},
+            vectors_config={DENSE: dense},
             sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
         )
-        for field in KEYWORDS:
-            tenant = True if field == "tenant" else None
-            schema = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=tenant)
-            self._writer.create_payload_index(self._collection, field, field_schema=schema, wait=True)
-        number = models.PayloadSchemaType.INTEGER
-        self._writer.create_payload_index(self._collection, "version", field_schema=number, wait=True)
+
+    def _index_payloads(self) -> None:
+        """Index each field that filters use; a collection made by an earlier release may lack one."""
+        kinds: dict[str, models.KeywordIndexParams | models.PayloadSchemaType] = {
+            field: models.KeywordIndexParams(
+                type=models.KeywordIndexType.KEYWORD, is_tenant=True if field == "tenant" else None
+            )
+            for field in KEYWORDS
+        }
+        kinds["version"] = models.PayloadSchemaType.INTEGER
+        known = self._writer.get_collection(self._collection).payload_schema
+        for field, kind in kinds.items():
+            if field not in known:
+                self._writer.create_payload_index(self._collection, field, field_schema=kind, wait=True)
+
+
+def client(url: str, api_key: str, timeout_s: int) -> QdrantClient:
+    # The version check would speak to the server before anything was asked of it.
+    return QdrantClient(url=url, api_key=api_key or None, timeout=timeout_s, check_compatibility=False)
+
+
+def delete_collection(url: str, *, collection: str, api_key: str = "") -> None:
+    """Remove a whole collection, if it is there. Raises IndexUnavailable when nobody answers at `url`."""
+    with closing(client(url, api_key, WRITE_TIMEOUT_S)) as server, translated("write to"):
+        server.delete_collection(collection)
 
 
 @contextmanager
@@ -138,6 +189,25 @@ def translated(doing: str) -> Iterator[None]:
             f"cannot {doing} the Qdrant server: {str(error) or type(error).__name__}; "
             "check store.url, and that it runs"
         ) from None
+
+
+def quantiser(quantisation: Quantisation) -> models.ScalarQuantization | models.BinaryQuantization | None:
+    """Small vectors in the server's memory; the full ones lie on its disk."""
+    if quantisation == "int8":
+        int8 = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
+        return models.ScalarQuantization(scalar=int8)
+    if quantisation == "binary":
+        return models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
+    return None
+
+
+def rescoring(quantisation: Quantisation) -> models.SearchParams | None:
+    """Score the best again by their full vectors."""
+    if quantisation == "none":
+        return None
+    return models.SearchParams(
+        quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING[quantisation])
+    )
 
 
 def vectors_of(point: Point) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -35,8 +35,17 @@ class Vectors(Protocol):
         collection: str,
         groups: Sequence[str],
         chunks: Sequence[dict[str, Any]],
+        labels: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Embed and write at most 64 chunks; {"points", "tokens", "embed_s", "write_s"}."""
+        ...
+
+    async def regroup(self, rights: Mapping[int, tuple[Sequence[str], Sequence[str]]]) -> None:
+        """Replace the groups and labels on all points of these versions, durably."""
+        ...
+
+    async def drop(self, generation: int) -> None:
+        """Delete the index of another generation. Raises BadRequest for the one that this is."""
         ...
 
     async def settle(self, version: int) -> int:
@@ -90,6 +99,7 @@ class IndexVectors:
         collection: str,
         groups: Sequence[str],
         chunks: Sequence[dict[str, Any]],
+        labels: Sequence[str] = (),
     ) -> dict[str, Any]:
         reply: dict[str, Any] = await self._caller.call(
             "upsert",
@@ -98,9 +108,18 @@ class IndexVectors:
             tenant=tenant,
             collection=collection,
             groups=list(groups),
+            labels=list(labels),
             chunks=list(chunks),
         )
         return reply
+
+    async def regroup(self, rights: Mapping[int, tuple[Sequence[str], Sequence[str]]]) -> None:
+        if rights:
+            listed = [[version, list(groups), list(labels)] for version, (groups, labels) in rights.items()]
+            await self._caller.call("regroup", timeout_s=WRITE_TIMEOUT_S, rights=listed)
+
+    async def drop(self, generation: int) -> None:
+        await self._caller.call("drop", timeout_s=WRITE_TIMEOUT_S, generation=str(generation))
 
     async def settle(self, version: int) -> int:
         reply = await self._caller.call("settle", timeout_s=WRITE_TIMEOUT_S, version=version)

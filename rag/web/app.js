@@ -12,14 +12,16 @@ function make(tag, className, text) {
   return element;
 }
 
-function headers() {
+// A form names its own type, with the boundary between its parts.
+function headers(body) {
   const key = sessionStorage.getItem("key");
-  return { "Content-Type": "application/json", ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+  const type = body instanceof FormData ? {} : { "Content-Type": "application/json" };
+  return { ...type, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
 }
 
 async function call(path, options = {}) {
   for (;;) {
-    const response = await fetch(path, { ...options, headers: headers() });
+    const response = await fetch(path, { ...options, headers: headers(options.body) });
     if (response.ok) return response;
     if (response.status === 401) {
       await askForKey();
@@ -197,6 +199,12 @@ function setBusy(busy) {
   if (!busy) $("question").focus();
 }
 
+async function showStatus() {
+  const status = await (await call("/v1/status")).json();
+  const live = status.documents.live;
+  $("status").textContent = `${live} document${live === 1 ? "" : "s"} · ${status.model}`;
+}
+
 async function start() {
   try {
     const models = await (await call("/v1/models")).json();
@@ -205,9 +213,7 @@ async function start() {
       option.value = id;
       return option;
     }));
-    const status = await (await call("/v1/status")).json();
-    const live = status.documents.live;
-    $("status").textContent = `${live} document${live === 1 ? "" : "s"} · ${status.model}`;
+    await showStatus();
   } catch (error) {
     $("status").textContent = error.message;
   }

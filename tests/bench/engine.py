@@ -18,7 +18,7 @@ from typing import Any
 
 import load
 import weights
-from load import Prompt, Supply, Trace, ask, closed_loop, disturb, summary
+from load import Prompt, Supply, Trace, ask, closed_loop, disturb, rate_interval, summary
 from ours import Ours, at_home
 from peers import LlamaServer, PythonServer
 from programs import llama_bench
@@ -30,6 +30,7 @@ from rag.models.lockfile import entry, locate
 
 MODELS = {"135m": None, "1b": ("1b", "Q4_K_M"), "1b-q4_0": ("1b", "Q4_0"), "moe": ("moe", "Q4_0")}
 QUERIES = {"135m": 6, "1b": 3}
+GREEDY = {"135m": 1000}
 TTFT_TARGETS = {"135m": (15.0, 8.0), "1b": (20.0, 10.0)}
 SETTINGS = {"tune": False, "slots": 8, "context": 3072, "kv_memory_bytes": 1_500_000_000}
 
@@ -115,6 +116,36 @@ async def reuse(bench: Bench) -> list[Row]:
             lower_is_better=True,
         )
         for repair, target in zip((0, 16), targets, strict=True)
+    ]
+
+
+async def warming(bench: Bench) -> list[Row]:
+    """Time to the first token of a second question: its passages were computed in the quiet before it, or
+    not. The system text is warm either way."""
+    times: dict[bool, list[float]] = {True: [], False: []}
+    front = (bench.supply.take(32), False)
+
+    def question() -> Prompt:
+        passages = [(bench.supply.take(load.CHUNK), True) for _ in range(5)]
+        return (front, *passages, (bench.supply.take(load.QUESTION), False))
+
+    async with bench.ours(slots=1) as system:
+        system.terms["reuse"] = Reuse.APPROXIMATE
+        await ask(system, (front, (bench.supply.take(16), True), (bench.supply.take(16), False)), 1)
+        for warm in (True, False) * 2:
+            second = question()
+            if warm:
+                await system.warm(second)
+            times[warm].append((await ask(system, second, 2)).ttft)
+    return [
+        bench.row(
+            "TTFT of a second question, 5 passages warmed while idle",
+            median(times[True]),
+            "s",
+            "cold",
+            median(times[False]),
+            lower_is_better=True,
+        )
     ]
 
 
@@ -286,6 +317,32 @@ async def sessions(bench: Bench) -> list[Row]:
     ]
 
 
+async def determinism(bench: Bench) -> list[Row]:
+    """Short greedy answers, first alone and then eight at once: how many are the same to the letter.
+
+    Nothing that is kept is used, so that the company in a step is all that differs.
+    """
+    count = GREEDY.get(bench.name, 100)
+    prompts: list[Prompt] = [((bench.supply.take(24), False),) for _ in range(count)]
+    gate = asyncio.Semaphore(8)
+    async with bench.ours() as system:
+        system.terms["namespace"] = None
+
+        async def beside_others(prompt: Prompt) -> str:
+            async with gate:
+                return await system.text(prompt, 16)
+
+        alone = [await system.text(prompt, 16) for prompt in prompts]
+        crowded = await asyncio.gather(*map(beside_others, prompts))
+    equal = sum(one == other for one, other in zip(alone, crowded, strict=True))
+    low, high = rate_interval(equal, count)
+    return [
+        bench.row(f"greedy answers as alone, 8 at once, of {count}", 100 * equal / count, "%"),
+        bench.row("the same, lower end of the 95 % interval", 100 * low, "%"),
+        bench.row("the same, upper end", 100 * high, "%"),
+    ]
+
+
 async def sparse(bench: Bench) -> list[Row]:
     """A mixture of experts beside a dense model of the same active size, both random, both Q4_0."""
     dense, moe = (weights.path(name, "Q4_0") for name in ("1b", "moe"))
@@ -339,7 +396,19 @@ def median(values: Sequence[float]) -> float:
 
 EXPERIMENTS: dict[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     one.__name__: one  # type: ignore[attr-defined]
-    for one in (cold, reuse, restart, interference, crowd, collection, lookup, overhead, sessions)
+    for one in (
+        cold,
+        reuse,
+        warming,
+        restart,
+        interference,
+        crowd,
+        collection,
+        lookup,
+        overhead,
+        sessions,
+        determinism,
+    )
 }
 
 

@@ -24,13 +24,13 @@ from ingest.chunking import chunk  # noqa: E402
 from ingest.jobs import Summary  # noqa: E402
 from ingest.parsing.parser import parse  # noqa: E402
 from ingest.pipeline import Pipeline  # noqa: E402
-from rag.assembly import index_worker  # noqa: E402
 from rag.embedding.tokens import TokenCounter  # noqa: E402
 from rag.errors import ParseError  # noqa: E402
 from rag.models.lockfile import entry, locate  # noqa: E402
 from rag.settings import Settings  # noqa: E402
 from rag.store.catalog import Catalog  # noqa: E402
-from rag.store.vectors import IndexVectors  # noqa: E402
+from rag.store.generations import Generations  # noqa: E402
+from rag.store.indexes import IndexProcesses  # noqa: E402
 from rag.types import Principal  # noqa: E402
 from tests.bench.report import Row, write  # noqa: E402
 
@@ -60,14 +60,14 @@ print(time.process_time() - started, chunks, failed)
 async def ingest(paths: Sequence[Path], home: Path) -> Summary:
     """The whole pipeline over these files, with an index that already runs."""
     settings = Settings(home=home)
-    index, catalog = index_worker(settings), Catalog(home)
+    catalog = Catalog(home)
+    indexes = IndexProcesses(settings, Generations(catalog.database))
     try:
-        vectors = IndexVectors(index)
-        await vectors.info()
-        return await Pipeline(catalog, vectors, settings).run(paths, principal=Principal())
+        await indexes.live.info()
+        return await Pipeline(catalog, indexes, settings).run(paths, principal=Principal())
     finally:
         catalog.close()
-        await index.stop()
+        await indexes.stop()
 
 
 def parse_and_chunk(paths: Sequence[Path]) -> tuple[float, int]:

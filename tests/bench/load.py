@@ -230,3 +230,12 @@ def percentile(values: Sequence[float], percent: float) -> float:
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+def rate_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a rate (Wilson 1927), which is right also where nearly all succeed."""
+    z = statistics.NormalDist().inv_cdf(0.975)
+    rate, weight = successes / trials, z * z / trials
+    centre = (rate + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * ((rate * (1 - rate) + weight / 4) / trials) ** 0.5
+    return centre - half, centre + half

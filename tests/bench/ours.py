@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -44,11 +45,23 @@ class Ours:
                     for _ in range(event["usage"]["completion_tokens"] - said):
                         yield moment
 
+    async def text(self, segments: Prompt, n_predict: int) -> str:
+        """What it says."""
+        async with contextlib.aclosing(self.events(segments, n_predict)) as events:  # type: ignore[type-var]
+            return "".join([event["text"] async for event in events if "text" in event])
+
     def events(self, segments: Prompt, n_predict: int) -> AsyncIterator[dict[str, Any]]:
         """What the engine child says, as it comes over the wire."""
         prompt = [[list(tokens), False, chunk] for tokens, chunk in segments]
         sampling = {"max_tokens": n_predict, "logit_bias": self.bias, **self.sampling}
         return self.engine.worker.stream("stream", prompt=prompt, sampling=sampling, terms=self.terms)
+
+    async def warm(self, segments: Prompt) -> None:
+        """Have the passages of a prompt computed in a quiet moment, and wait for the end of it."""
+        prompt = [[list(tokens), False, chunk] for tokens, chunk in segments]
+        await self.engine.worker.call("warm", prompt=prompt, terms=self.terms)
+        while (await self.engine.info())["to_warm"]:
+            await asyncio.sleep(0.1)
 
     async def start(self) -> Ours:
         """Wait until the child is ready."""

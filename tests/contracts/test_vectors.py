@@ -19,27 +19,29 @@ from rag.embedding.sparse import SparseEncoder
 from rag.errors import BadRequest
 from rag.store.access import Access
 from rag.store.edge import EdgePoints
-from rag.store.points import Point, PointStore
+from rag.store.points import Point, PointStore, Quantisation
 from rag.store.server import ServerPoints
 
 DIM = 16
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant:UserWarning"),
     pytest.mark.filterwarnings("ignore:Local mode is not recommended:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Local mode performs exact:UserWarning"),
 ]
 
 
-def open_edge(folder: Path) -> PointStore:
-    return EdgePoints(folder / "edge", dim=DIM)
+def open_edge(folder: Path, quantisation: Quantisation = "none") -> PointStore:
+    return EdgePoints(folder / "edge", dim=DIM, graph_from_points=300, quantisation=quantisation)
 
 
-def open_local(folder: Path) -> PointStore:
+def open_local(folder: Path, quantisation: Quantisation = "none") -> PointStore:
     client = QdrantClient(path=str(folder / "local"))
-    return ServerPoints(client, client, collection="test", dim=DIM)
+    return ServerPoints(client, client, collection="test", dim=DIM, quantisation=quantisation)
 
 
-def open_server(folder: Path) -> PointStore:
-    return ServerPoints.connect(os.environ["RAG_TEST_QDRANT"], collection=f"test-{folder.name}", dim=DIM)
+def open_server(folder: Path, quantisation: Quantisation = "none") -> PointStore:
+    url, collection = os.environ["RAG_TEST_QDRANT"], f"test-{folder.name}"
+    return ServerPoints.connect(url, collection=collection, dim=DIM, quantisation=quantisation)
 
 
 STORES = [pytest.param(open_edge, id="edge"), pytest.param(open_local, id="local")]
@@ -188,3 +190,49 @@ def test_info_counts_points(store: PointStore) -> None:
     store.upsert([point(1), point(2)])
     assert store.info()["points"] == 2
     assert "Qdrant" in store.info()["store"]
+
+
+def test_new_rights_count_at_once_and_outlive_a_reopening(
+    opened: Callable[[Path], PointStore], tmp_path: Path
+) -> None:
+    store = opened(tmp_path)
+    store.upsert([point(number, version=number % 3) for number in range(1, 10)])
+    store.regroup({1: (["board"], ["secret"]), 2: (["board", "staff"], []), 99: (["nobody"], [])})
+    assert found(store, ACME) == [{3, 6, 9}, {3, 6, 9}]
+    assert found(store, Access("acme", ("board",)))[0] == {1, 2, 4, 5, 7, 8}
+    store.close()
+    again = opened(tmp_path)
+    assert found(again, ACME)[0] == {3, 6, 9}
+    assert found(again, Access("acme", ("staff",)))[0] == {2, 5, 8}
+    assert again.versions() == [(0, 3), (1, 3), (2, 3)]
+    again.close()
+
+
+def test_new_rights_leave_the_vectors_alone(store: PointStore) -> None:
+    store.upsert([point(number) for number in range(1, 6)])
+    before = store.search(point(2).dense, None, access=ACME, limit=5)
+    store.regroup({1: (["everyone"], ["public"])})
+    assert store.search(point(2).dense, None, access=ACME, limit=5) == before
+
+
+@pytest.mark.parametrize(("quantisation", "least"), [("none", 0.99), ("int8", 0.98), ("binary", 0.3)])
+def test_small_vectors_find_and_full_ones_score(
+    opened: Callable[..., PointStore], tmp_path: Path, quantisation: Quantisation, least: float
+) -> None:
+    """Binary keeps 16 bits of these vectors, so it misses many; what it finds has its exact score."""
+    store = opened(tmp_path, quantisation)
+    points = [point(number) for number in range(1, 801)]
+    for start in range(0, len(points), 400):
+        store.upsert(points[start : start + 400])
+    store.optimize()
+    matrix, right = np.array([each.dense for each in points]), 0
+    for query in (point(number) for number in range(5001, 5021)):
+        cosines = matrix @ np.array(query.dense)
+        best = {points[index].id for index in np.argsort(-cosines)[:10]}
+        dense, _ = store.search(query.dense, None, access=ACME, limit=10)
+        right += len(best & {key for key, _ in dense})
+        exact = {key: cosines[uuid.UUID(key).int - 1] for key, _ in dense}
+        assert dict(dense) == pytest.approx(exact, abs=1e-5)
+    assert right / 200 >= least
+    assert store.info()["quantisation"] == quantisation
+    store.close()

@@ -13,15 +13,17 @@ from pathlib import Path
 import pytest
 
 from ingest.pipeline import Pipeline
-from rag.assembly import index_worker
 from rag.settings import IngestSettings, Settings
 from rag.store.catalog import Catalog
-from rag.store.vectors import IndexVectors, Vectors
+from rag.store.generations import Generations
+from rag.store.indexes import IndexProcesses
+from rag.store.vectors import Vectors
 from rag.types import DocumentState, Principal
 
 STEPS = [
     "queue.enqueue",
     "queue.claim",
+    "queue.has_read",
     "catalog.open_version",
     "catalog.save_chunks",
     "vectors.upsert",
@@ -43,9 +45,9 @@ from pathlib import Path
 from rag.silence import silence
 silence()
 from ingest.pipeline import Pipeline
-from rag.assembly import index_worker
 from rag.store.catalog import Catalog
-from rag.store.vectors import IndexVectors
+from rag.store.generations import Generations
+from rag.store.indexes import IndexProcesses
 from rag.types import Principal
 from rag.settings import IngestSettings, Settings
 
@@ -54,8 +56,19 @@ def kill():
 
 async def main():
     settings = Settings(home=Path({str(home)!r}), ingest=IngestSettings(parse_workers=1))
-    pipeline = Pipeline(Catalog(settings.home), IndexVectors(index_worker(settings)), settings)
-    owner, name = getattr(pipeline, {step.split(".")[0]!r}), {step.split(".")[1]!r}
+    catalog = Catalog(settings.home)
+    indexes = IndexProcesses(settings, Generations(catalog.database))
+    pipeline = Pipeline(catalog, indexes, settings)
+    live = pipeline.generations.live({{}})
+    owner = {{
+        "queue": pipeline.queue,
+        "catalog": catalog,
+        "upkeep": pipeline.upkeep,
+        "vectors": indexes.of(live),
+    }}[{step.split(".")[0]!r}]
+    if {step.startswith("vectors")!r}:
+        indexes.of = lambda generation: owner
+    name = {step.split(".")[1]!r}
     real = getattr(owner, name)
     if inspect.iscoroutinefunction(real):
         async def shot(*args, **kwargs):
@@ -80,11 +93,13 @@ asyncio.run(main())
 async def check(catalog: Catalog, vectors: Vectors, uris: set[str]) -> None:
     """Everything accepted is live or quarantined once, and index and catalog hold the same."""
     documents = catalog.documents(Principal())
-    assert {document.uri for document in documents} == uris
-    assert len(documents) == len(uris)
+    listed = [document.uri for document in documents if document.parent is None]
+    assert set(listed) == uris
+    assert len(listed) == len(uris)
     assert {document.state for document in documents} <= {DocumentState.LIVE, DocumentState.QUARANTINED}
     assert all(document.reason for document in documents if document.state is DocumentState.QUARANTINED)
-    assert await vectors.versions() == catalog.live_versions()
+    filled = {version: count for version, count in catalog.live_versions().items() if count}
+    assert await vectors.versions() == filled
     assert catalog.hidden_versions() == []
 
 
@@ -104,8 +119,9 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(tmp_path: Path, shots: lis
 
     async def story() -> None:
         settings = Settings(home=home, ingest=IngestSettings(parse_workers=1))
-        index = index_worker(settings)
-        vectors = IndexVectors(index)
+        catalog = Catalog(home)
+        indexes = IndexProcesses(settings, Generations(catalog.database))
+        vectors = indexes.live
         await vectors.info()  # our connection keeps the index process alive between the kills
         try:
             for number, (step, when) in enumerate(shots):
@@ -114,13 +130,12 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(tmp_path: Path, shots: lis
                 code = await asyncio.to_thread(under_fire, home, docs, step, when)
                 assert code in (0, -signal.SIGKILL), f"{step} {when}: {code}"
                 assert live_points(home) <= set((await vectors.versions()).items()), f"{step} {when}"
-            catalog = Catalog(home)
-            await Pipeline(catalog, vectors, settings).run([docs], principal=Principal())
+            await Pipeline(catalog, indexes, settings).run([docs], principal=Principal())
             await check(catalog, vectors, {path.as_posix() for path in docs.iterdir()})
             assert catalog.counts()[DocumentState.LIVE] == DOCUMENTS
-            catalog.close()
         finally:
-            await index.stop()
+            catalog.close()
+            await indexes.stop()
 
     asyncio.run(story())
 
@@ -149,12 +164,12 @@ def test_the_developer_set_survives_three_kills_at_random_moments(tmp_path: Path
     assert subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 3
 
     async def inspect() -> None:
-        index = index_worker(Settings(home=home))
         catalog = Catalog(home)
+        indexes = IndexProcesses(Settings(home=home), Generations(catalog.database))
         try:
-            await check(catalog, IndexVectors(index), {path.as_posix() for path in DEV_SET.iterdir()})
+            await check(catalog, indexes.live, {path.as_posix() for path in DEV_SET.iterdir()})
         finally:
             catalog.close()
-            await index.stop()
+            await indexes.stop()
 
     asyncio.run(inspect())

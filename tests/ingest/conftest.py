@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ingest.jobs import Summary
 from ingest.pipeline import Pipeline
 from rag.settings import IngestSettings, Settings
 from rag.store.catalog import Catalog
+from rag.store.generations import Generation
 from rag.types import Principal
 
 DEV_SET = Path(__file__).resolve().parents[3] / "shared/data/dev_set/documents"
@@ -25,6 +26,7 @@ class DictVectors:
     def __init__(self) -> None:
         self.points: dict[str, tuple[int, str]] = {}
         self.upserts = 0
+        self.rights: dict[int, Any] = {}
         self.failures: list[Exception] = []
 
     async def upsert(self, version: int, *, chunks: Sequence[dict[str, Any]], **_: Any) -> dict[str, Any]:
@@ -44,13 +46,34 @@ class DictVectors:
     async def versions(self) -> dict[int, int]:
         return dict(Counter(version for version, _ in self.points.values()))
 
+    async def regroup(self, rights: Mapping[int, Any]) -> None:
+        self.rights |= {version: tuple(map(tuple, held)) for version, held in rights.items()}
+
     async def info(self) -> dict[str, Any]:
         return {"points": len(self.points)}
 
 
+class DictIndexes:
+    """One of them per generation."""
+
+    def __init__(self) -> None:
+        self.all: dict[int, DictVectors] = {}
+
+    def of(self, generation: Generation) -> DictVectors:
+        return self.all.setdefault(generation.number, DictVectors())
+
+    async def drop(self, generation: Generation) -> None:
+        self.all.pop(generation.number, None)
+
+
 @pytest.fixture
-def vectors() -> DictVectors:
-    return DictVectors()
+def indexes() -> DictIndexes:
+    return DictIndexes()
+
+
+@pytest.fixture
+def vectors(indexes: DictIndexes) -> DictVectors:
+    return indexes.all.setdefault(1, DictVectors())
 
 
 @pytest.fixture
@@ -70,9 +93,9 @@ def docs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pipeline(catalog: Catalog, vectors: DictVectors, tmp_path: Path) -> Pipeline:
+def pipeline(catalog: Catalog, indexes: DictIndexes, tmp_path: Path) -> Pipeline:
     settings = Settings(home=tmp_path / "home", ingest=IngestSettings(parse_workers=1, timeout_s=20))
-    return Pipeline(catalog, vectors, settings)  # type: ignore[arg-type]
+    return Pipeline(catalog, indexes, settings)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -89,7 +89,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory, handbook: Path, command: Co
 @pytest.fixture(scope="session")
 def start_server() -> Iterator[Callable[[Path], Served]]:
     """Start `rag serve` of a home on a free port."""
-    started: list[Served] = []
+    ended: list[Served] = []
+    started: list[subprocess.Popen[str]] = []
 
     def start(home: Path) -> Served:
         log = home / "server.log"
@@ -101,18 +102,22 @@ def start_server() -> Iterator[Callable[[Path], Served]]:
                 stderr=errors,
                 text=True,
             )
+        started.append(process)
         assert process.stdout
         line = process.stdout.readline()
         assert "answers at http://" in line, line + log.read_text()
         served = Served(process, line.split()[-1], home, log)
-        started.append(served)
+        ended.append(served)
         return served
 
     yield start
-    for served in started:
+    for served in ended:
         served.end()
-        if served.process.stdout:
-            served.process.stdout.close()
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
 
 
 @pytest.fixture(scope="session")

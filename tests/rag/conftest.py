@@ -140,7 +140,9 @@ class SmallLibrary:
         )
         return Answer(f"{best.chunk.text} [1]", Outcome.QUOTED, citations=(citation,), **common)
 
-    def documents(self, principal: Principal, *, collection: str | None = None) -> list[Document]:
+    def documents(
+        self, principal: Principal, *, collection: str | None = None, **_paging: Any
+    ) -> list[Document]:
         documents = [
             Document(
                 id=f"document-{title}",
@@ -192,6 +194,7 @@ def serving(library: SmallLibrary, tmp_path: Path) -> Any:
             generator=None,  # type: ignore[arg-type]
             model=entry("smollm2-135m-instruct"),
             pipeline=None,  # type: ignore[arg-type]
+            feeder=None,  # type: ignore[arg-type]
             instance="the-instance",
             **roles,  # type: ignore[arg-type]
         )

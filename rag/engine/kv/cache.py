@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from rag.store.revocation import epoch
 
 MIN_FREE_BYTES = 1_000_000_000  # of the disk, left to everything else
 WRITES_AT_ONCE = 4  # blocks that wait for the disk stay in memory
+RETRY_S = 60.0  # how long nothing is written after the disk refused something
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class Counts:
     saved: int = 0
     dropped: int = 0
     damaged: int = 0
+    refused: int = 0  # by the disk
 
 
 class KvCache:
@@ -43,6 +46,7 @@ class KvCache:
         memory_bytes: int,
         disk_bytes: int,
         min_free_bytes: int = MIN_FREE_BYTES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.memory_bytes, self.disk_bytes, self.min_free_bytes = memory_bytes, disk_bytes, min_free_bytes
         self.fingerprint, self.shape = fingerprint, shape
@@ -51,7 +55,8 @@ class KvCache:
         self._folder, self._epoch = folder, epoch(folder)
         self._disk = Disk(folder, fingerprint)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="kv-writer")
-        self._writes: dict[str, Future[None]] = {}
+        self._writes: dict[str, Future[bool]] = {}
+        self._clock, self._no_writes_until = clock, 0.0
         self._namespaces: set[str] = set()
         self._records = {record.key: record for record in self._disk.records()}
         self._in_memory = 0
@@ -122,15 +127,17 @@ class KvCache:
             if not wait and not write.done():
                 continue
             del self._writes[key]
-            failed = write.exception()
+            if error := write.exception():
+                self._refused(error)
+            written = error is None and write.result()
             if node := self.tree.nodes.get(key):
-                node.on_disk = failed is None
+                node.on_disk = written
                 if node.on_disk:
                     self._on_disk += node.bytes
                     self.counts.saved += 1
                 if node.on_disk and node.value == 0.0:
                     self._forget_block(node)
-            elif failed is None:
+            elif written:
                 self._disk.remove(key)
 
     def save_next(self) -> bool:
@@ -182,10 +189,11 @@ class KvCache:
             "saved": self.counts.saved,
             "dropped": self.counts.dropped,
             "damaged": self.counts.damaged,
+            "refused": self.counts.refused,
         }
 
     def close(self) -> None:
-        """Write what is only in memory, as far as the disk may hold it."""
+        """Write what is only in memory, as far as the disk may hold it and takes it."""
         while self.save_next():
             self.settle(wait=True)
         self._writer.shutdown()
@@ -233,7 +241,13 @@ class KvCache:
 
     def _has_room(self, size: int) -> bool:
         """Whether the disk may take more; removes the least valuable files for it."""
-        if size > self.disk_bytes or shutil.disk_usage(self._disk.folder).free < size + self.min_free_bytes:
+        if size > self.disk_bytes or self._clock() < self._no_writes_until:
+            return False
+        try:
+            if self._disk.free_bytes() < size + self.min_free_bytes:
+                return False
+        except OSError as error:
+            self._refused(error)
             return False
         size += sum(self.tree.nodes[key].bytes for key in self._writes if key in self.tree.nodes)
         while self._on_disk + size > self.disk_bytes and self._records:
@@ -251,13 +265,20 @@ class KvCache:
                 return True
         return False
 
-    def _write(self, key: str, parent: str, tokens: list[int], block: Block, known: str) -> None:
-        """In the writer's thread. Raises OSError if it cannot be written or may not be kept any more."""
+    def _refused(self, error: BaseException) -> None:
+        """The disk took nothing: leave it alone for a while. Everything goes on in memory."""
+        self.counts.refused += 1
+        self._no_writes_until = self._clock() + RETRY_S
+        print(f"KV was not written: {error}; the next try is in {RETRY_S:g} s", file=sys.stderr)
+
+    def _write(self, key: str, parent: str, tokens: list[int], block: Block, known: str) -> bool:
+        """In the writer's thread; False: it may not be kept any more. Raises OSError where it cannot be."""
         self._disk.save(key, parent, tokens, block)
         # The file may have come into being when those of the removed document were deleted already.
         if self.newest_epoch() != known:
             self._disk.remove(key)
-            raise OSError(f"a document was removed while block {key} was written")
+            return False
+        return True
 
     def _drop(self, node: Node) -> None:
         for gone in self.tree.remove(node):

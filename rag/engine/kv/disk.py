@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -37,6 +38,16 @@ class Disk:
         self.folder.mkdir(parents=True, exist_ok=True)
         for torn in self.folder.glob("*.tmp"):
             torn.unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        """Free space where blocks lie. Somebody may have deleted the folder; it is made again.
+
+        Raises OSError where that cannot be, as when the home is gone as well.
+        """
+        if not self.folder.is_dir():
+            self.folder.parent.mkdir(exist_ok=True)
+            self.folder.mkdir(exist_ok=True)
+        return shutil.disk_usage(self.folder).free
 
     def save(self, key: str, parent: str, tokens: list[int], block: Block) -> None:
         """Write a block. Raises OSError; then nothing is left behind."""

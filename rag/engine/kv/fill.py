@@ -47,10 +47,23 @@ class Filler:
     def fill(self, request: Request, running: Sequence[Request] = ()) -> Iterator[Span | None]:
         """The spans that are to be computed for a prompt; between them KV is restored and kept.
 
-        To be called when the prompt comes in: nothing is kept of it if a document is removed from then on.
+        To be called when the prompt comes in: nothing is kept of it if a document is removed from then on,
+        or was since the epoch of its terms.
         """
-        request.epoch = self.cache.newest_epoch()
+        request.epoch = self._epoch(request)
         return self._fill(request, running)
+
+    def warm(self, request: Request) -> Iterator[Span | None]:
+        """The spans that are to be computed so that the one passage of a prompt is kept for others."""
+        request.epoch = self._epoch(request)
+        return self._warm(request)
+
+    def has(self, request: Request) -> bool:
+        """Whether the one passage of a prompt is kept, right behind what stands before it."""
+        namespace, prefix = request.terms.namespace, len(request.segments[0].tokens)
+        assert namespace is not None
+        match = self.cache.match(namespace, request.prompt)
+        return match.length == len(request.prompt) and match.nodes[-1].start == prefix
 
     def _fill(self, request: Request, running: Sequence[Request]) -> Iterator[Span | None]:
         terms = request.terms
@@ -124,6 +137,18 @@ class Filler:
         # The first passage stands where it was computed, so it is no approximation.
         request.approximate = max(1, sum(map(len, chunks[1:])) - repaired)
         yield Span(at, tail, output=True)
+
+    def _warm(self, request: Request) -> Iterator[Span | None]:
+        if self.has(request):
+            return
+        prefix, chunk = (segment.tokens for segment in request.segments)
+        front = yield from self._prefix(request, prefix)
+        blocks = [block for node in front for block in [self.cache.load(node)] if block]
+        if sum(block.tokens for block in blocks) < len(prefix):  # lost on disk, or not to be kept
+            return
+        if request.computed != len(prefix):
+            self._restore(request, blocks)
+        yield from self._behind_prefix(request, front[-1], chunk)
 
     def _prefix(self, request: Request, prefix: list[int]) -> Filling[list[Node]]:
         """Fill in what stands before the passages; the nodes of it, none if it may not be kept."""
@@ -206,8 +231,13 @@ class Filler:
         self.cells.restore(request.slot, Splicer(shape).splice(blocks, buffer))
         request.computed = total
 
+    def _epoch(self, request: Request) -> str:
+        """The last removal that whoever asks knew of."""
+        known = request.terms.epoch
+        return self.cache.newest_epoch() if known is None else known
+
     def _add(self, request: Request, parent: Node, tokens: Sequence[int], block: Block) -> Node | None:
-        """Keep a block, unless a document was removed since the prompt came in, which may hold its words."""
+        """Keep a block, unless a document was removed since it was asked for, which may hold its words."""
         return self.cache.add(parent, tokens, block) if self.cache.newest_epoch() == request.epoch else None
 
     def _state(self, slot: int) -> State:

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from rag.store.catalog import Catalog
-from rag.store.queue import Listed, Queue, Shelf, started, this_process
+from rag.store.processes import started, this_process
+from rag.store.queue import Listed, Queue, Shelf
 from rag.types import Chunk, DocumentState, Principal
 
 EVERYONE = Principal()
 SHELF = Shelf.of(EVERYONE, "default", ("everyone",), "1")
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    catalog = Catalog(tmp_path)
-    yield catalog
-    catalog.close()
-
-
-@pytest.fixture
-def queue(catalog: Catalog) -> Queue:
-    return Queue(catalog.database)
 
 
 def fill(catalog: Catalog, queue: Queue, uri: str, *, sha256: str = "a", shelf: Shelf = SHELF) -> int:
@@ -35,6 +20,7 @@ def fill(catalog: Catalog, queue: Queue, uri: str, *, sha256: str = "a", shelf: 
     claim = queue.claim(lease_s=60)
     assert claim
     version = catalog.open_version(claim.document_id, title=uri, media_type="text/plain", pages=1)
+    assert version
     catalog.save_chunks(version, [Chunk(f"{uri}-{version}", 0, "some text", pages=(1,))])
     return version
 
@@ -105,12 +91,26 @@ def test_nobody_reads_the_documents_of_another_tenant_or_group(catalog: Catalog,
     assert catalog.documents(Principal("acme", ("staff", "board")))
 
 
-def test_a_narrower_group_acts_before_the_document_is_indexed_again(catalog: Catalog, queue: Queue) -> None:
+def test_a_narrower_group_acts_before_the_index_knows_of_it(catalog: Catalog, queue: Queue) -> None:
     version = publish(catalog, queue, "/a")
     narrow = Shelf.of(EVERYONE, "default", ("board",), "1")
-    assert queue.plan([Listed("/a", "a", 1)], narrow).changed
-    queue.enqueue([Listed("/a", "a", 1)], narrow)
+    plan = queue.plan([Listed("/a", "a", 1)], narrow)
+    assert (plan.changed, [item.uri for item in plan.regrouped]) == ((), ["/a"])
+    queue.regroup(plan.regrouped, narrow)
     assert catalog.passages([f"/a-{version}"], EVERYONE) == {}
+    assert queue.misgrouped() == {version: (["board"], [])}
+    queue.regrouped(queue.misgrouped())
+    assert queue.misgrouped() == {}
+    assert catalog.passages([f"/a-{version}"], Principal(groups=("board",)))
+
+
+def test_a_wider_group_acts_only_when_the_index_knows_of_it(catalog: Catalog, queue: Queue) -> None:
+    board = Shelf.of(EVERYONE, "default", ("board",), "1")
+    version = publish(catalog, queue, "/a", shelf=board)
+    queue.regroup([Listed("/a", "a", 1)], SHELF)
+    assert catalog.passages([f"/a-{version}"], EVERYONE) == {}
+    queue.regrouped(queue.misgrouped())
+    assert catalog.passages([f"/a-{version}"], EVERYONE)
 
 
 def test_a_plan_tells_new_changed_unchanged_and_gone(catalog: Catalog, queue: Queue) -> None:
@@ -125,19 +125,19 @@ def test_a_plan_tells_new_changed_unchanged_and_gone(catalog: Catalog, queue: Qu
 
 def test_a_document_is_claimed_once(catalog: Catalog, queue: Queue) -> None:
     queue.enqueue([Listed("/a", "a", 1)], SHELF)
-    other = Queue(catalog.database, owner="elsewhere:1:1")
+    other = Queue(catalog.database, worker="elsewhere:1:1")
     assert queue.claim(lease_s=60)
     assert other.claim(lease_s=60) is None
 
 
 def test_the_claim_of_a_dead_process_is_free_at_once(catalog: Catalog) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from rag.store.queue import this_process; print(this_process())"],
+        [sys.executable, "-c", "from rag.store.processes import this_process; print(this_process())"],
         capture_output=True,
         text=True,
         check=True,
     )
-    dead = Queue(catalog.database, owner=done.stdout.strip())
+    dead = Queue(catalog.database, worker=done.stdout.strip())
     dead.enqueue([Listed("/a", "a", 1)], SHELF)
     assert dead.claim(lease_s=3600)
     claim = Queue(catalog.database).claim(lease_s=60)
@@ -147,7 +147,7 @@ def test_the_claim_of_a_dead_process_is_free_at_once(catalog: Catalog) -> None:
 
 def test_the_claim_of_another_machine_is_free_when_its_lease_ends(catalog: Catalog) -> None:
     now = 1000.0
-    far = Queue(catalog.database, owner="far:1:1", clock=lambda: now)
+    far = Queue(catalog.database, worker="far:1:1", clock=lambda: now)
     near = Queue(catalog.database, clock=lambda: now)
     far.enqueue([Listed("/a", "a", 1)], SHELF)
     assert far.claim(lease_s=10)
@@ -162,13 +162,14 @@ def test_the_claim_of_another_machine_is_free_when_its_lease_ends(catalog: Catal
 def test_a_worker_that_lost_its_document_publishes_nothing(catalog: Catalog, queue: Queue) -> None:
     lost = fill(catalog, queue, "/a")
     taken = catalog.open_version(SHELF.document_id("/a"), title="", media_type="", pages=0)
+    assert taken
     assert not catalog.publish(SHELF.document_id("/a"), lost)
     assert catalog.publish(SHELF.document_id("/a"), taken)
     assert list(catalog.live_versions()) == [taken]
 
 
 def test_half_filled_versions_of_dead_workers_are_retired(catalog: Catalog, queue: Queue) -> None:
-    dead = Queue(catalog.database, owner=this_process().rsplit(":", 1)[0] + ":1")
+    dead = Queue(catalog.database, worker=this_process().rsplit(":", 1)[0] + ":1")
     orphan = fill(catalog, dead, "/a")
     ours = fill(catalog, queue, "/b")
     queue.retire_orphans()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qdrant_edge as edge
 
 from rag.embedding.sparse import SparseEncoder
 from rag.errors import DiskFull, IndexUnavailable
@@ -85,3 +86,23 @@ def test_no_text_reaches_the_disk(tmp_path: Path) -> None:
     store.settle(1)
     store.close()
     assert not any(b"secret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_an_index_of_an_earlier_release_gets_the_index_that_it_lacks(tmp_path: Path) -> None:
+    store = EdgePoints(tmp_path / "edge", dim=DIM)
+    store.upsert(points(3))
+    store._shard.update(edge.UpdateOperation.delete_field_index("labels"))
+    store.settle(1)
+    store.close()
+    again = EdgePoints(tmp_path / "edge", dim=DIM)
+    assert "labels" in again._shard.info().payload_schema
+    assert again.versions() == [(1, 3)]
+    again.close()
+
+
+def test_a_full_disk_refuses_new_rights_too(tmp_path: Path) -> None:
+    store = EdgePoints(tmp_path / "edge", dim=DIM)
+    store._min_free_bytes = MORE_THAN_ANY_DISK
+    with pytest.raises(DiskFull, match="min_free_bytes"):
+        store.regroup({1: (["g"], [])})
+    store.close()

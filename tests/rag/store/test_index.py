@@ -13,9 +13,12 @@ import pytest
 
 from rag.child import Inbox, Request
 from rag.errors import BadRequest, IndexUnavailable
+from rag.settings import StoreSettings
 from rag.sharing import SharedWorker
 from rag.store.access import Access
 from rag.store.index import IndexService, find_model
+from rag.store.opening import collection_of
+from rag.store.stamp import read_stamp
 from rag.store.vectors import IndexVectors
 
 CONFIG: dict[str, dict[str, Any]] = {"store": {"min_free_bytes": 0}, "embedding": {"dtype": "float32"}}
@@ -48,7 +51,7 @@ async def story(home: Path) -> None:
     vectors = IndexVectors(worker)
     try:
         done = await vectors.upsert(
-            7, tenant="default", collection="default", groups=["everyone"], chunks=CHUNKS
+            7, tenant="default", collection="default", groups=["everyone"], labels=["hr"], chunks=CHUNKS
         )
         assert done["points"] == 3 and done["tokens"] > 20
         assert await vectors.settle(7) == 3
@@ -64,6 +67,12 @@ async def story(home: Path) -> None:
         cosines = await vectors.similarity(["annual leave"], list(TEXTS.values()))
         assert max(cosines[0]) == cosines[0][0]
         assert (await vectors.info())["model"] == "all-minilm-l6-v2"
+        await vectors.regroup({7: (["board"], ["secret"])})
+        assert (await vectors.search("coffee machine", access=ACCESS, limit=3)).dense == []
+        board = Access("default", ("board",))
+        assert len((await vectors.search("coffee machine", access=board, limit=3)).dense) == 3
+        with pytest.raises(BadRequest, match="generation 1 is the one in use"):
+            await vectors.drop(1)
         await vectors.delete([7])
         assert await vectors.versions() == {}
     finally:
@@ -108,6 +117,91 @@ def test_an_index_of_another_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index" / "model.json").write_text(json.dumps({"model": "other", "sha256": "", "dim": 3}))
     with pytest.raises(IndexUnavailable, match="made with model 'other'"):
         IndexService(str(tmp_path), **CONFIG)
+
+
+def test_an_index_from_before_generations_becomes_the_first(tmp_path: Path) -> None:
+    service = IndexService(str(tmp_path), **CONFIG)
+    service.upsert(1, "default", "default", ["everyone"], CHUNKS)
+    service.settle(1)
+    service.close()
+    first, index = tmp_path / "index" / "1", tmp_path / "index"
+    (first / "edge").rename(index / "edge")
+    # The stamp as the first release wrote it, and a kill between the two moves.
+    old = {name: json.loads((first / "model.json").read_text())[name] for name in ("model", "sha256", "dim")}
+    (first / "model.json").unlink()
+    (index / "model.json").write_text(json.dumps(old))
+    again = IndexService(str(tmp_path), **CONFIG)
+    assert again.versions() == [(1, 3)]
+    assert sorted(path.name for path in index.iterdir()) == ["1"]
+    again.close()
+
+
+def test_generations_live_beside_each_other_and_one_is_dropped(tmp_path: Path) -> None:
+    old = IndexService(str(tmp_path), **CONFIG)
+    new = IndexService(
+        str(tmp_path),
+        {**CONFIG["store"], "quantisation": "int8"},
+        {**CONFIG["embedding"], "dimensions": 64},
+        generation="2",
+        recipe="chunks of 128",
+    )
+    old.upsert(1, "default", "default", ["everyone"], CHUNKS)
+    new.upsert(2, "default", "default", ["everyone"], CHUNKS)
+    assert (old.versions(), new.versions()) == ([(1, 3)], [(2, 3)])
+    facts = new.info()
+    assert {name: facts[name] for name in ("dim", "generation", "quantisation", "recipe")} == {
+        "dim": 64,
+        "generation": "2",
+        "quantisation": "int8",
+        "recipe": "chunks of 128",
+    }
+    assert "64 of 384" in facts["truncation"] and "not known" in facts["truncation"]
+    assert old.info()["truncation"] == ""
+    old.close()
+    new.drop("1")
+    assert sorted(path.name for path in (tmp_path / "index").iterdir()) == ["2"]
+    assert new.versions() == [(2, 3)]
+    new.close()
+
+
+@pytest.mark.parametrize("generation", ["0", "../..", "", "1/2"])
+def test_what_is_no_generation_is_refused(service: IndexService, generation: str) -> None:
+    with pytest.raises(BadRequest, match="numbered from 1"):
+        service.drop(generation)
+
+
+@pytest.mark.parametrize(
+    ("store", "embedding", "problem"),
+    [
+        ({}, {"dimensions": 64}, "384 numbers a vector"),
+        ({"quantisation": "binary"}, {}, "store.quantisation 'none'"),
+    ],
+)
+def test_an_index_made_otherwise_is_refused(
+    tmp_path: Path, store: dict[str, Any], embedding: dict[str, Any], problem: str
+) -> None:
+    IndexService(str(tmp_path), **CONFIG).close()
+    with pytest.raises(IndexUnavailable, match=problem):
+        IndexService(str(tmp_path), CONFIG["store"] | store, CONFIG["embedding"] | embedding)
+
+
+def test_the_stamp_names_what_made_the_vectors(service: IndexService, tmp_path: Path) -> None:
+    stamp = read_stamp(tmp_path / "index" / "1")
+    assert stamp
+    assert (stamp.model, stamp.dim, stamp.dtype) == ("all-minilm-l6-v2", 384, "float32")
+    assert (stamp.quantisation, stamp.recipe, len(stamp.sha256)) == ("none", "", 64)
+
+
+def test_a_damaged_stamp_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "index" / "1").mkdir(parents=True)
+    (tmp_path / "index" / "1" / "model.json").write_text("{")
+    with pytest.raises(IndexUnavailable, match="cannot be read"):
+        IndexService(str(tmp_path), **CONFIG)
+
+
+def test_a_collection_on_a_server_carries_the_generation_from_the_second_on() -> None:
+    settings = StoreSettings(url="http://127.0.0.1:1", collection="docs")
+    assert [collection_of(settings, number) for number in ("1", "2")] == ["docs", "docs-g2"]
 
 
 def test_a_model_may_be_a_folder(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+Big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
 
 def upgrade() -> None:
     op.create_table(
@@ -19,10 +21,10 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String, nullable=False),
         sa.Column("recipe", sa.String, nullable=False),
         sa.Column("groups", sa.JSON, nullable=False),
-        sa.Column("size_bytes", sa.Integer, nullable=False),
+        sa.Column("size_bytes", Big, nullable=False),
         sa.Column("state", sa.String, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("live_version", sa.Integer),
+        sa.Column("live_version", Big),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("owner", sa.String),
         sa.Column("lease_until", sa.Float),
@@ -31,7 +33,7 @@ def upgrade() -> None:
     op.create_index("documents_by_state", "documents", ["state"])
     op.create_table(
         "versions",
-        sa.Column("version", sa.Integer, primary_key=True),
+        sa.Column("version", Big, primary_key=True),
         sa.Column("document_id", sa.String, nullable=False),
         sa.Column("status", sa.String, nullable=False),
         sa.Column("sha256", sa.String, nullable=False),
@@ -47,9 +49,7 @@ def upgrade() -> None:
     op.create_table(
         "chunks",
         sa.Column("id", sa.String, primary_key=True),
-        sa.Column(
-            "version", sa.Integer, sa.ForeignKey("versions.version", ondelete="CASCADE"), nullable=False
-        ),
+        sa.Column("version", Big, sa.ForeignKey("versions.version", ondelete="CASCADE"), nullable=False),
         sa.Column("ordinal", sa.Integer, nullable=False),
         sa.Column("text", sa.Text, nullable=False),
         sa.Column("kind", sa.String, nullable=False),

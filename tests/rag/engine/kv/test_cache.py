@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.engine.kv.cache import KvCache, fingerprint
+from rag.engine.kv.cache import RETRY_S, KvCache, fingerprint
 from rag.engine.kv.disk import Disk
 from rag.engine.kv.layout import Block, Shape
 from rag.engine.kv.tree import Tree
@@ -216,6 +217,54 @@ def test_a_block_that_is_being_written_during_a_removal_does_not_stay(
     assert kept.save_next()
     kept.settle(wait=True)
     assert not list(tmp_path.rglob("*.kv")) and kept.describe()["disk_bytes"] == 0
+
+
+def test_a_disk_that_refuses_is_left_alone_for_a_while(tmp_path: Path) -> None:
+    now = 0.0
+    kept = KvCache(
+        tmp_path, "f", SHAPE, memory_bytes=10_000, disk_bytes=10_000, min_free_bytes=0, clock=lambda: now
+    )
+    put(kept, "a", [1, 2, 3])
+    [node] = kept.tree.nodes.values()
+    in_the_way = tmp_path / "f" / f"{node.key}.tmp"  # not even root can open a folder for writing
+    in_the_way.mkdir()
+    assert kept.save_next()
+    kept.settle(wait=True)
+    in_the_way.rmdir()
+    assert not kept.save_next(), "tried again at once"
+    assert held(kept, "a", [1, 2, 3]) == [1, 2, 3] and kept.describe()["refused"] == 1
+    now = RETRY_S
+    kept.close()
+    assert len(list(tmp_path.rglob("*.kv"))) == 1
+
+
+@pytest.mark.timeout(20)
+def test_an_engine_ends_though_nothing_can_be_written(tmp_path: Path) -> None:
+    kept = cache(tmp_path / "kv")
+    put(kept, "a", [1, 2, 3], [4, 5])
+    for node in kept.tree.nodes.values():
+        (tmp_path / "kv" / fingerprint("f") / f"{node.key}.tmp").mkdir()
+    kept.close()
+    assert not list(tmp_path.rglob("*.kv"))
+
+
+def test_a_deleted_folder_is_made_again(tmp_path: Path) -> None:
+    kept = cache(tmp_path / "kv")
+    put(kept, "a", [1, 2, 3])
+    shutil.rmtree(tmp_path / "kv")
+    kept.close()
+    assert held(cache(tmp_path / "kv"), "a", [1, 2, 3]) == [1, 2, 3]
+
+
+def test_a_deleted_home_stays_deleted_and_the_engine_goes_on(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    kept = cache(home / "kv")
+    put(kept, "a", [1, 2, 3])
+    shutil.rmtree(home)
+    assert not kept.save_next()
+    assert held(kept, "a", [1, 2, 3]) == [1, 2, 3]
+    kept.close()
+    assert not home.exists()
 
 
 def test_a_torn_write_is_cleared_away(tmp_path: Path) -> None:

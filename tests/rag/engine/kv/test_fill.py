@@ -19,7 +19,7 @@ from rag.evaluation.trial import divergence
 from rag.models.abilities import abilities
 from rag.models.header import read_header
 from rag.models.lockfile import entry, locate
-from rag.store.revocation import revoke_kv
+from rag.store.revocation import epoch, revoke_kv
 
 pytestmark = pytest.mark.model
 ROUNDING = 5e-3  # nats: other batch sizes add up in another order
@@ -159,6 +159,17 @@ def test_another_namespace_and_a_replayable_prompt_find_nothing(loaded: Model, f
         stranger = request(loaded, 0, 1, 2, **terms)
         answered(loaded, filler, stranger)
         assert stranger.cached == 0
+
+
+@pytest.mark.parametrize("reuse", [Reuse.EXACT, Reuse.APPROXIMATE])
+def test_nothing_stays_of_a_prompt_whose_passages_were_found_before_a_removal(
+    loaded: Model, filler: Filler, tmp_path: Path, reuse: Reuse
+) -> None:
+    before = epoch(tmp_path / "kv")
+    revoke_kv(tmp_path)
+    for asked, kept in ((before, False), (epoch(tmp_path / "kv"), True)):
+        answered(loaded, filler, request(loaded, 0, 1, 2, reuse=reuse, epoch=asked))
+        assert bool(filler.cache.describe()["nodes"]) == kept
 
 
 @pytest.mark.parametrize("noticed", [False, True], ids=["unnoticed", "noticed by another prompt"])

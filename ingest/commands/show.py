@@ -1,0 +1,133 @@
+"""What the feeding commands print: a bar while it goes on, a summary at the end, tables of jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ingest.forecast import duration
+from ingest.jobs import (
+    Embedded,
+    Enqueued,
+    Event,
+    Listener,
+    Planned,
+    Published,
+    Quarantined,
+    Summary,
+    Tally,
+    Unchanged,
+)
+from rag.store.jobs import Job
+from rag.types import JobState
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Listener]:
+    """A progress bar on standard error, and the listener that moves it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("documents, {task.fields[chunks]} chunks, {task.fields[rate]}{task.fields[slow]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        task = bar.add_task("ingest", total=None, chunks=0, rate="", slow="")
+        mirror = Tally()
+
+        def listener(event: Event) -> None:
+            mirror(event)
+            match event:
+                case Planned():
+                    bar.update(task, total=event.waiting)
+                case Enqueued():
+                    bar.update(task, total=(bar.tasks[0].total or 0) + event.parts)
+                case Embedded():
+                    elapsed = bar.tasks[0].elapsed or 1.0
+                    chunks = mirror.embedded
+                    slow = f", waiting for {mirror.bottleneck}" if mirror.bottleneck else ""
+                    bar.update(task, chunks=chunks, rate=f"{chunks / elapsed:.0f}/s", slow=slow)
+                case Published() | Quarantined() | Unchanged():
+                    bar.advance(task)
+                case _:
+                    pass
+
+        yield listener
+
+
+def show(summary: Summary) -> None:
+    """The summary line, then one line per quarantined document."""
+    typer.echo(str(summary))
+    if summary.chunks:
+        rate = summary.chunks / summary.seconds
+        slow = f", most of the time in {summary.bottleneck}" if summary.bottleneck else ""
+        typer.secho(
+            f"{summary.chunks} chunks in {summary.seconds:.1f} s ({rate:.1f} chunks/s){slow}", dim=True
+        )
+    if summary.stopped:
+        typer.secho(f"  {summary.job} was {summary.stopped}", fg="yellow", err=True)
+    for uri, reason in summary.quarantined:
+        typer.secho(f"  quarantined {uri}: {reason}", fg="yellow", err=True)
+
+
+def jobs_table(jobs: Sequence[Job]) -> Table:
+    """Runs, newest first, with how far each is."""
+    table = Table("job", "state", "source", "collection", "done", "waiting", "quarantined", "rate", box=None)
+    table.columns[0].no_wrap = True
+    for job in jobs:
+        table.add_row(
+            job.id,
+            state_of(job),
+            escape(job.source) or "paths",
+            escape(job.collection),
+            str(job.progress.get("documents", 0)),
+            str(job.waiting),
+            str(job.quarantined),
+            pace(job.progress),
+        )
+    return table
+
+
+def state_of(job: Job) -> str:
+    """The state of a run in one word; a dead one that still says running is interrupted."""
+    if job.state is JobState.RUNNING and not job.alive:
+        return "interrupted"
+    return str(job.state)
+
+
+def pace(progress: Mapping[str, Any]) -> str:
+    """How fast a run is, what it waits for, and when it will be through."""
+    if not progress.get("seconds") or not progress.get("chunks"):
+        return ""
+    rate = f"{progress['chunks'] / progress['seconds']:.1f} chunks/s"
+    if not progress.get("waiting"):
+        return rate
+    eta = f", {duration(progress['eta_s'])} to go" if progress.get("eta_s") else ""
+    return f"{rate}, waiting for {progress['bottleneck']}{eta}"
+
+
+def details(job: Job) -> Iterator[str]:
+    """One run, line by line."""
+    started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.created_at))
+    yield f"{job.id}: {state_of(job)}, started {started}, collection {job.collection}"
+    if job.error:
+        yield f"  {job.error}"
+    if job.plan:
+        shown = ("new", "changed", "regrouped", "unchanged", "gone", "retried", "resumed")
+        yield "  plan: " + ", ".join(f"{job.plan[name]} {name}" for name in shown if job.plan.get(name))
+    if progress := job.progress:
+        yield (
+            f"  {progress['documents']} documents, {progress['chunks']} chunks, {progress['tokens']} tokens, "
+            f"{job.quarantined} quarantined, {job.waiting} waiting"
+        )
+        stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in progress["stages"].items())
+        yield f"  {stages} ({progress['workers']} readers); {pace(progress) or 'nothing embedded'}"

@@ -1,0 +1,125 @@
+"""A new generation of the index, built beside the one that answers, which it then replaces at one stroke."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ingest.indexing import Indexer, Read
+from ingest.jobs import Listener, Planned, Published, Quarantined, Summary
+from ingest.pipeline import Pipeline
+from ingest.run import Run, Wanted
+from ingest.sources.folder import FolderSource
+from rag.errors import BadRequest, NotFound, Overloaded, ParseError
+from rag.store.generations import Generation, differences
+from rag.store.indexes import recipe_of
+from rag.store.originals import Originals
+from rag.store.queue import Claim, Shelf
+
+NOT_THERE = "its file was gone when the index was built anew"
+
+
+class Rebuild:
+    """Builds a generation with today's settings. Killed at any moment, the next run goes on where it was."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._catalog, self._generations = pipeline.catalog, pipeline.generations
+        self._home = pipeline.settings.home
+        self._originals = Originals(self._home)
+
+    def due(self) -> list[str]:
+        """How today's settings differ from those of the live generation, in words."""
+        recipe = recipe_of(self._pipeline.settings)
+        return differences(self._generations.live(recipe).recipe, recipe)
+
+    async def run(self, *, force: bool = False, on_event: Listener | None = None) -> Summary:
+        """Build, catch up with what changed meanwhile, go live. The generation before is kept.
+
+        Raises BadRequest when nothing differs and `force` is not set, Overloaded when another process builds.
+        """
+        if not force and not await asyncio.to_thread(self.due):
+            raise BadRequest("the settings are those of the live generation; --force builds one all the same")
+        with alone(self._home):
+            generation = await asyncio.to_thread(self._generations.build, recipe_of(self._pipeline.settings))
+            shelf = Shelf("", "", (), "", source=f"generation {generation.number}")
+            async with self._pipeline.job(shelf, Wanted(), generation, on_event) as run:
+                await self._tidy(generation)
+                failed: dict[str, str] = {}
+                while True:
+                    waiting = await asyncio.to_thread(self._claims, generation, failed)
+                    run.tally(Planned(len(waiting), 0, 0, 0, waiting=len(waiting)))
+                    await self._build(waiting, generation, failed, run)
+                    if not await asyncio.to_thread(self._generations.go_live, generation.number, failed):
+                        break
+                await self._pipeline.upkeep.drop_dead()
+        return run.summary()
+
+    async def _tidy(self, generation: Generation) -> None:
+        """Retire what a killed run left half-filled."""
+        vectors = self._pipeline.indexes.of(generation)
+        await asyncio.to_thread(self._catalog.retire_filling, generation.number)
+        known = await asyncio.to_thread(self._catalog.complete_versions, generation.number)
+        indexed = await vectors.versions()
+        await vectors.delete([version for version in indexed if version not in known])
+        lost = [version for version, count in known.items() if indexed.get(version, 0) != count]
+        await asyncio.to_thread(self._catalog.retire_versions, lost)
+        await self._pipeline.upkeep.purge()
+
+    def _claims(self, generation: Generation, failed: Mapping[str, str]) -> deque[Claim]:
+        missing = [each for each in self._generations.outstanding(generation.number) if each not in failed]
+        return deque(self._pipeline.queue.look_at(missing))
+
+    async def _build(
+        self, waiting: deque[Claim], generation: Generation, failed: dict[str, str], run: Run
+    ) -> None:
+        vectors = self._pipeline.indexes.of(generation)
+        indexer = Indexer(self._catalog, vectors, generation.number, self._bytes_of, run.tally)
+
+        async def pull(number: int) -> None:
+            async with run.runner.reader(number) as read:
+                while waiting:
+                    await self._fill(waiting.popleft(), read, indexer, failed, run)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(min(run.runner.workers, len(waiting))):
+                group.create_task(pull(number))
+
+    async def _fill(
+        self, claim: Claim, read: Read, indexer: Indexer, failed: dict[str, str], run: Run
+    ) -> None:
+        try:
+            parsed = await indexer.read(claim, read)
+            filled = await indexer.fill(claim, parsed, worker=None)
+        except (ParseError, NotFound) as error:
+            failed[claim.document_id] = NOT_THERE if isinstance(error, NotFound) else str(error)
+            run.tally(Quarantined(claim.uri, failed[claim.document_id]))
+            return
+        if filled is None:
+            return
+        version, chunks = filled
+        if await asyncio.to_thread(self._catalog.complete, version):
+            run.tally(Published(claim.uri, len(chunks)))
+
+    def _bytes_of(self, claim: Claim) -> Path:
+        """What we keep of a document, else the file that it is."""
+        kept = self._originals.path(claim.sha256)
+        if claim.sha256 and kept.exists():
+            return kept
+        limit = self._pipeline.settings.ingest.max_file_bytes
+        return FolderSource([Path("/")], home=self._home, max_file_bytes=limit).fetch(claim.uri, kept)
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Only one process builds a generation. Raises Overloaded while another does."""
+    with (home / "rebuild.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Overloaded("another process builds a generation of this index") from None
+        yield

@@ -1,0 +1,98 @@
+"""Keeps catalog and index in agreement: what one knows and the other does not is made good or deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+
+from rag.store.catalog import Catalog
+from rag.store.generations import Generation, Generations
+from rag.store.indexes import Indexes
+from rag.store.originals import Originals
+from rag.store.queue import Queue
+from rag.store.revocation import revoke_kv
+from rag.store.tables import documents, versions
+
+BATCH = 500  # digests in one statement
+
+
+class Upkeep:
+    """Repairs after kills, and the deletions that follow from removed and replaced documents."""
+
+    def __init__(self, catalog: Catalog, queue: Queue, indexes: Indexes) -> None:
+        self._catalog, self._queue, self._indexes = catalog, queue, indexes
+        self._generations = Generations(catalog.database)
+        self._originals = Originals(catalog.home)
+
+    async def reconcile(self, generation: Generation) -> None:
+        """Make catalog and index agree: unknown points go, documents that lost points are done again."""
+        await asyncio.to_thread(self._queue.retire_orphans)
+        vectors = self._indexes.of(generation)
+        # The index first: a version that appears there later was opened in the catalog before that.
+        indexed = await vectors.versions()
+        hidden = set(await asyncio.to_thread(self._catalog.hidden_versions))
+        known = await asyncio.to_thread(self._catalog.complete_versions, generation.number)
+        await vectors.delete([each for each in indexed if each not in hidden and each not in known])
+        short = [version for version, count in known.items() if indexed.get(version, 0) != count]
+        lost = [version for version in short if await vectors.settle(version) != known[version]]
+        if lost:
+            await asyncio.to_thread(self._queue.requeue, lost)
+        await self.regroup(generation)
+        await self.purge()
+        await asyncio.to_thread(self._sweep_originals)
+
+    async def regroup(self, generation: Generation) -> None:
+        """Bring the rights of documents, which already bind every reader, into the index."""
+        rights = await asyncio.to_thread(self._queue.misgrouped)
+        if rights:
+            await self._indexes.of(generation).regroup(rights)
+            await asyncio.to_thread(self._queue.regrouped, rights)
+
+    async def purge(self) -> None:
+        """Delete what is left of replaced, removed and half-filled versions: points, KV, bytes we kept."""
+        retired = await asyncio.to_thread(self._catalog.retired_versions)
+        if not retired:
+            return
+        await asyncio.to_thread(revoke_kv, self._catalog.home)
+        for generation in await asyncio.to_thread(self._generations.all):
+            ours = await asyncio.to_thread(self._catalog.retired_versions, generation.number)
+            if ours:
+                await self._indexes.of(generation).delete(ours)
+        digests = await asyncio.to_thread(self._catalog.digests, retired)
+        await asyncio.to_thread(self._catalog.forget, retired)
+        await asyncio.to_thread(self._drop_originals, digests)
+
+    async def drop(self, number: int) -> None:
+        """Give up a generation that does not answer. Raises BadRequest for any other."""
+        await asyncio.to_thread(self._generations.drop, number)
+        await self.drop_dead()
+
+    async def drop_dead(self) -> None:
+        """Delete the indexes of generations that were given up."""
+        for generation in await asyncio.to_thread(self._generations.dropped):
+            await self._indexes.drop(generation)
+        await self.purge()
+
+    def _drop_originals(self, digests: Sequence[str]) -> None:
+        # Under the write lock: who keeps bytes enters their row in one transaction with them.
+        with self._catalog.database.writing() as connection:
+            for digest in set(digests) - wanted(connection, digests):
+                self._originals.drop(digest)
+
+    def _sweep_originals(self) -> None:
+        """Delete bytes that nobody refers to any more, once a day."""
+        if not self._originals.is_due():
+            return
+        old = self._originals.old()
+        for start in range(0, len(old), BATCH):
+            self._drop_originals(old[start : start + BATCH])
+
+
+def wanted(connection: Connection, digests: Sequence[str]) -> set[str]:
+    """Those of the digests that a document or a version refers to."""
+    found: set[str] = set()
+    for column in (versions.c.sha256, documents.c.sha256, documents.c.fingerprint):
+        found |= set(connection.execute(select(column).where(column.in_(digests))).scalars())
+    return found

@@ -1,0 +1,175 @@
+"""Documents over HTTP: sent, listed, read, given back as they came, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, BinaryIO
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import StreamingResponse
+
+from rag.api.multipart import Form
+from rag.api.state import system_of
+from rag.assembly import System
+from rag.errors import BadRequest, NotFound
+from rag.store.originals import Originals
+from rag.types import Document, DocumentState
+from rag.wire import ChunksReply, DocumentsReply, Receipt, UploadReply
+
+router = APIRouter(prefix="/v1/documents")
+PAGE = 1000
+PIECE_BYTES = 256 * 1024
+FIELDS = ("collection", "labels", "groups")
+FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "collection": {"type": "string", "default": "default"},
+        "labels": {"type": "array", "items": {"type": "string"}},
+        "groups": {"type": "array", "items": {"type": "string"}},
+    },
+}
+SCHEMA = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
+Running = Annotated[System, Depends(system_of)]
+
+
+@router.post("", status_code=202, openapi_extra=SCHEMA)
+async def upload(request: Request, system: Running) -> UploadReply:
+    """Take in files, which the named job indexes. A name stands for one document of a collection.
+
+    `labels` and `groups` may come several times. Without groups everyone may read, if the sender is one.
+    """
+    form, fields = Form(request), defaultdict[str, list[str]](list)
+    async with system.feeder.receiving() as files:
+        async for part in form.parts():
+            if part.name == "file" and part.filename is not None:
+                await files.add(part.filename, part.pieces())
+            elif part.name in FIELDS:
+                fields[part.name].append(await part.value())
+            else:
+                known = ", ".join(("file", *FIELDS))
+                raise BadRequest(f"no field {part.name[:100]!r}; have {known}")
+        accepted = await system.feeder.submit(
+            files,
+            system.principal,
+            collection=(fields["collection"] or ["default"])[-1],
+            groups=fields["groups"],
+            labels=fields["labels"],
+        )
+    documents = [await system.document(document_id) for document_id in accepted.documents]
+    return UploadReply(job=accepted.job, documents=documents)
+
+
+@router.get("")
+async def documents(
+    system: Running,
+    collection: str | None = None,
+    state: DocumentState | None = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
+    after: str | None = None,
+) -> DocumentsReply:
+    """The documents the caller may read, by uri. `after`: the `next` of the page before."""
+    found = await asyncio.to_thread(
+        system.catalog.documents,
+        system.principal,
+        collection=collection,
+        state=state,
+        after=place(after) if after else None,
+        limit=limit + 1,
+    )
+    page, more = found[:limit], found[limit:]
+    return DocumentsReply(documents=page, next=bookmark(page[-1]) if more else None)
+
+
+@router.get("/{document_id}")
+async def document(document_id: str, system: Running) -> Document:
+    """One document: its state, why it was set aside, what was remarkable about it."""
+    return await system.document(document_id)
+
+
+@router.get("/{document_id}/chunks")
+async def chunks(
+    document_id: str,
+    system: Running,
+    limit: Annotated[int, Query(ge=1, le=PAGE)] = 100,
+    after: Annotated[int, Query(ge=-1)] = -1,
+) -> ChunksReply:
+    """The text of a document's live version, piece by piece. `after`: the `next` of the page before."""
+    found = await system.document(document_id)
+    every = await asyncio.to_thread(system.catalog.chunks, found.version)
+    behind = [chunk for chunk in every if chunk.ordinal > after]
+    page = behind[:limit]
+    return ChunksReply(chunks=page, next=page[-1].ordinal if len(behind) > limit else None)
+
+
+@router.get("/{document_id}/content")
+async def content(document_id: str, system: Running) -> StreamingResponse:
+    """The bytes of a document's live version as they came, to be saved and not shown.
+
+    They are there for uploads, for parts of other documents, and for files that did not change since.
+    """
+    found = await system.document(document_id)
+    file = await asyncio.to_thread(opened, found, system.settings.home)
+    headers = {
+        "Content-Disposition": disposition(Path(found.uri).name),
+        "Content-Length": str(os.fstat(file.fileno()).st_size),
+    }
+    return StreamingResponse(pieces(file), media_type="application/octet-stream", headers=headers)
+
+
+@router.delete("/{document_id}")
+async def delete(document_id: str, system: Running) -> Receipt:
+    """Forget a document and the parts in it; it stops answering before the reply, which says what went."""
+    return await system.delete(document_id)
+
+
+def bookmark(document: Document) -> str:
+    """Where a page ended, for the next one. It names what the caller has seen and nothing else."""
+    return base64.urlsafe_b64encode(json.dumps([document.uri, document.id]).encode()).decode()
+
+
+def place(bookmark: str) -> tuple[str, str]:
+    """The uri and id that a bookmark stands for. Raises BadRequest when it is none of ours."""
+    with contextlib.suppress(ValueError):
+        found = json.loads(base64.urlsafe_b64decode(bookmark))
+        if isinstance(found, list) and len(found) == 2 and all(isinstance(each, str) for each in found):
+            return found[0], found[1]
+    raise BadRequest("`after` is the `next` of an earlier page, and this is not one")
+
+
+def opened(document: Document, home: Path) -> BinaryIO:
+    """The bytes of a document, if they still are what was indexed. Raises NotFound."""
+    kept = Originals(home).path(document.sha256)
+    path = Path(document.uri) if document.source == "" and document.parent is None else kept
+    with contextlib.suppress(OSError):
+        file = path.open("rb")
+        if path == kept or hashlib.file_digest(file, "sha256").hexdigest() == document.sha256:
+            file.seek(0)
+            return file
+        file.close()
+    raise NotFound(f"the bytes of document {document.id!r} are not here; look at its source")
+
+
+async def pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    """A file piece by piece, closed at the end."""
+    with file:
+        while data := await asyncio.to_thread(file.read, PIECE_BYTES):
+            yield data
+
+
+def disposition(name: str) -> str:
+    """Names a file to be saved (RFC 6266): plain ASCII, and the true name beside it."""
+    plain = "".join(
+        each if each.isascii() and each.isprintable() and each not in '"\\%' else "_" for each in name
+    )
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,0 +1,98 @@
+"""Runs of ingestion over HTTP: see them, follow one as it goes on, pause, resume, cancel, retry."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import StreamingResponse
+
+from rag.api.state import closing_of, system_of
+from rag.assembly import System
+from rag.errors import NotFound
+from rag.store.jobs import OPEN, Job
+from rag.store.queue import UPLOADS
+from rag.wire import JobsReply
+
+router = APIRouter(prefix="/v1/jobs")
+Running = Annotated[System, Depends(system_of)]
+EVERY_S = 1.0
+HEARTBEAT_S = 10.0
+
+
+@router.get("")
+async def jobs(system: Running, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> JobsReply:
+    """Runs, newest first."""
+    found = await asyncio.to_thread(system.jobs.all, system.principal, limit=limit)
+    return JobsReply(jobs=found)
+
+
+@router.get("/{job_id}")
+async def job(job_id: str, system: Running) -> Job:
+    """How far one run is, its stages, and which of them the others wait for."""
+    return await asyncio.to_thread(system.jobs.get, job_id, system.principal)
+
+
+@router.get("/{job_id}/events")
+async def events(job_id: str, request: Request, system: Running) -> StreamingResponse:
+    """Server-sent events: `progress` with the job each second that it moves, then `done`."""
+    first = await job(job_id, system)
+    headers = {"X-Accel-Buffering": "no"}
+    stream = followed(first, system, closing_of(request))
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+@router.post("/{job_id}/{verb}")
+async def turn(job_id: str, verb: Literal["pause", "resume", "cancel", "retry"], system: Running) -> Job:
+    """Let a run wait or go on, end it, or try again what it set aside; the run as it is then.
+
+    What a cancelled run has published stays. A run of a declared source goes on when that is next read.
+    """
+    found = await job(job_id, system)
+    await asyncio.to_thread(VERBS[verb], system, job_id)
+    if verb in ("resume", "retry") and found.source in ("", UPLOADS):
+        system.feeder.wake(job_id)
+    return await job(job_id, system)
+
+
+def cancel(system: System, job_id: str) -> None:
+    system.jobs.cancel(job_id)
+    # The run does this too when it hears of it, if there is one that works on the job now.
+    system.queue.withdraw(job_id)
+
+
+VERBS: dict[str, Callable[[System, str], object]] = {
+    "pause": lambda system, job_id: system.jobs.pause(job_id),
+    "resume": lambda system, job_id: system.jobs.resume(job_id),
+    "cancel": cancel,
+    "retry": lambda system, job_id: system.queue.retry(job_id),
+}
+
+
+async def followed(found: Job, system: System, closing: asyncio.Event) -> AsyncIterator[str]:
+    """A job as events, until it is over, forgotten, or the server ends."""
+    told, told_at = "", time.monotonic()
+    while not closing.is_set():
+        now = json.dumps(asdict(found), ensure_ascii=False)
+        if found.state not in OPEN:
+            yield f"event: done\ndata: {now}\n\n"
+            return
+        if now != told:
+            yield f"event: progress\ndata: {now}\n\n"
+            told, told_at = now, time.monotonic()
+        elif time.monotonic() - told_at > HEARTBEAT_S:
+            yield ": still there\n\n"
+            told_at = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(EVERY_S):
+                await closing.wait()
+        try:
+            found = await asyncio.to_thread(system.jobs.get, found.id, system.principal)
+        except NotFound:
+            return

@@ -1,0 +1,104 @@
+"""The index processes of a home, one per generation, and the view on the one that answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+from rag.settings import Settings
+from rag.sharing import SharedWorker
+from rag.store.generations import Generation, Generations, Recipe
+from rag.store.vectors import IndexVectors, Vectors
+
+
+class Indexes(Protocol):
+    """The index of each generation."""
+
+    def of(self, generation: Generation) -> Vectors:
+        """The index of a generation; its process starts at the first call."""
+        ...
+
+    async def drop(self, generation: Generation) -> None:
+        """Delete the index of a generation that does not answer."""
+        ...
+
+
+class IndexProcesses:
+    """A shared child per generation in use."""
+
+    def __init__(self, settings: Settings, generations: Generations) -> None:
+        self._settings = settings
+        self._workers: dict[int, SharedWorker] = {}
+        self.live = IndexVectors(LiveCaller(self.worker, generations, recipe_of(settings)))
+
+    def of(self, generation: Generation) -> IndexVectors:
+        return IndexVectors(self.worker(generation))
+
+    def worker(self, generation: Generation) -> SharedWorker:
+        """The process of one index."""
+        if generation.number not in self._workers:
+            self._workers[generation.number] = index_worker(self._settings, generation)
+        return self._workers[generation.number]
+
+    async def drop(self, generation: Generation) -> None:
+        if worker := self._workers.pop(generation.number, None):
+            await worker.stop()
+        await self.live.drop(generation.number)
+
+    async def stop(self, *, linger: bool = False) -> None:
+        """Leave all of them."""
+        leaving = (worker.stop(linger=linger) for worker in self._workers.values())
+        await asyncio.gather(*leaving, return_exceptions=True)
+
+
+class LiveCaller:
+    """Calls the index of whichever generation answers at that moment."""
+
+    def __init__(
+        self, worker: Callable[[Generation], SharedWorker], generations: Generations, recipe: Recipe
+    ):
+        self._worker, self._generations, self._recipe = worker, generations, recipe
+
+    async def call(self, method: str, *, timeout_s: float | None = None, **args: Any) -> Any:
+        return await (await self._now()).call(method, timeout_s=timeout_s, **args)
+
+    async def stream(self, method: str, **args: Any) -> AsyncIterator[Any]:
+        async with contextlib.aclosing((await self._now()).stream(method, **args)) as events:  # type: ignore[type-var]
+            async for event in events:
+                yield event
+
+    async def _now(self) -> SharedWorker:
+        return self._worker(await asyncio.to_thread(self._generations.live, self._recipe))
+
+
+def recipe_of(settings: Settings) -> Recipe:
+    """The settings that decide what an index holds: a change of one asks for a new generation."""
+    return {
+        "model": settings.embedding.model,
+        "dimensions": settings.embedding.dimensions,
+        "quantisation": settings.store.quantisation,
+        "chunk_tokens": settings.ingest.chunk_tokens,
+    }
+
+
+def index_worker(settings: Settings, generation: Generation) -> SharedWorker:
+    """The process of one index, shared by all that have this home open. It keeps to the recipe it has."""
+    embedding = settings.embedding.model_dump(mode="json")
+    store = settings.store.model_dump(mode="json")
+    made = generation.recipe
+    embedding |= {name: made[name] for name in ("model", "dimensions") if name in made}
+    store |= {name: made[name] for name in ("quantisation",) if name in made}
+    suffix = "" if generation.number == 1 else f"-{generation.number}"
+    return SharedWorker(
+        "rag.store.index:IndexService",
+        {
+            "home": str(settings.home.resolve()),
+            "store": store,
+            "embedding": embedding,
+            "generation": str(generation.number),
+        },
+        name=f"index{suffix}",
+        lock=settings.home / f"index{suffix}.lock",
+    )

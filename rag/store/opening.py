@@ -1,0 +1,47 @@
+"""Which point store holds a generation: the embedded one, or a collection on a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rag.settings import StoreSettings
+from rag.store.edge import EdgePoints
+from rag.store.points import PointStore
+from rag.store.server import ServerPoints, delete_collection
+from rag.store.stamp import folder_of, remove_folder
+
+
+def open_points(folder: Path, settings: StoreSettings, dim: int, generation: str) -> PointStore:
+    """The point store that the settings name: a server when they hold a URL, else the embedded one."""
+    openers: dict[str, Callable[[], PointStore]] = {
+        "edge": lambda: EdgePoints(
+            folder / "edge",
+            dim=dim,
+            min_free_bytes=settings.min_free_bytes,
+            quantisation=settings.quantisation,
+        ),
+        "server": lambda: ServerPoints.connect(
+            settings.url,
+            collection=collection_of(settings, generation),
+            dim=dim,
+            api_key=settings.api_key,
+            timeout_s=settings.timeout_s,
+            quantisation=settings.quantisation,
+        ),
+    }
+    return openers["server" if settings.url else "edge"]()
+
+
+def drop_points(home: Path, settings: StoreSettings, generation: str) -> None:
+    """Delete the index of a generation that nobody has open. Raises IndexUnavailable, BadRequest."""
+    folder_of(home, generation)
+    if settings.url:
+        collection = collection_of(settings, generation)
+        delete_collection(settings.url, collection=collection, api_key=settings.api_key)
+    remove_folder(home, generation)
+
+
+def collection_of(settings: StoreSettings, generation: str) -> str:
+    """The collection of a generation on a server; the first one has the plain name."""
+    return settings.collection if generation == "1" else f"{settings.collection}-g{generation}"

@@ -1,0 +1,150 @@
+"""What a listing of a source means for the catalog: what is new, changed, moved to other readers, or gone."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from rag.store.database import Database
+from rag.store.tables import documents
+from rag.types import DocumentState, Principal
+
+NAMESPACE = uuid.UUID("5f0c3f1e-6f0f-4d0e-9a53-3c8a2a6f7f11")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A document as its source shows it.
+
+    `uri` is its identity within a collection. `fingerprint` differs when the content may: size and time of a
+    file, an ETag, a commit's blob. `name` is a file name, which helps to tell kinds of text apart. `groups`
+    None: whoever runs the ingestion decides.
+    """
+
+    uri: str
+    fingerprint: str
+    size_bytes: int = 0
+    name: str = ""
+    groups: tuple[str, ...] | None = None
+    owner: str = ""
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where the documents of a run belong and who may read them. A changed `recipe` means: index again."""
+
+    tenant: str
+    collection: str
+    groups: tuple[str, ...]
+    recipe: str
+    labels: tuple[str, ...] = ()
+    source: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        principal: Principal,
+        collection: str,
+        groups: Sequence[str],
+        recipe: str,
+        *,
+        labels: Sequence[str] = (),
+        source: str = "",
+    ) -> Shelf:
+        return cls(principal.tenant, collection, unique(groups), recipe, unique(labels), source)
+
+    def document_id(self, uri: str) -> str:
+        """The id of a document: the same for the same tenant, collection and uri."""
+        return str(uuid.uuid5(NAMESPACE, "\0".join((self.tenant, self.collection, uri))))
+
+    def rights(self, item: Listed) -> dict[str, Any]:
+        """Who may read a document, as the columns that hold it."""
+        return {
+            "owner": item.owner,
+            "groups": list(self.groups if item.groups is None else unique(item.groups)),
+            "labels": list(unique([*self.labels, *item.labels])),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a listing means. `gone` holds document ids; `quarantined`: set aside earlier, unchanged;
+    `regrouped`: same content, other owner, groups or labels."""
+
+    new: tuple[Listed, ...] = ()
+    changed: tuple[Listed, ...] = ()
+    regrouped: tuple[Listed, ...] = ()
+    unchanged: tuple[Listed, ...] = ()
+    quarantined: tuple[Listed, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+def plan(
+    database: Database,
+    listing: Iterable[Listed],
+    shelf: Shelf,
+    *,
+    roots: Sequence[str] = (),
+    deleted: Sequence[str] = (),
+) -> Plan:
+    """Compare a listing with the catalog.
+
+    Documents of this source that lie under `roots` and are not listed are gone, and so are those `deleted`.
+    Parts of other documents come and go with them, so they are left alone here.
+    """
+    listed = {item.uri: item for item in listing}
+    known = known_on(database, shelf)
+    found: dict[str, list[Listed]] = {kind: [] for kind in KINDS}
+    for item in listed.values():
+        found[kind_of(known.get(item.uri), item, shelf)].append(item)
+    dropped = set(deleted) - set(listed)
+    gone = [
+        row.id
+        for uri, row in known.items()
+        if uri in dropped or (uri not in listed and any(is_under(uri, root) for root in roots))
+    ]
+    return Plan(**{kind: tuple(items) for kind, items in found.items()}, gone=tuple(gone))
+
+
+KINDS = ("new", "changed", "regrouped", "unchanged", "quarantined")
+
+
+def kind_of(row: Row[Any] | None, item: Listed, shelf: Shelf) -> str:
+    """Which field of a plan a listed document belongs to."""
+    if row is None:
+        return "new"
+    if (row.fingerprint, row.recipe) != (item.fingerprint, shelf.recipe):
+        return "changed"
+    if row.state == DocumentState.QUARANTINED:
+        return "quarantined"
+    rights = shelf.rights(item)
+    return "unchanged" if all(getattr(row, name) == held for name, held in rights.items()) else "regrouped"
+
+
+def known_on(database: Database, shelf: Shelf) -> dict[str, Row[Any]]:
+    """What the catalog knows of a source, by uri: its documents, not the parts in them."""
+    columns = [documents.c[name] for name in ("id", "uri", "fingerprint", "recipe", "state")]
+    rights = [documents.c[name] for name in ("owner", "groups", "labels")]
+    query = select(*columns, *rights).where(
+        documents.c.tenant == shelf.tenant,
+        documents.c.collection == shelf.collection,
+        documents.c.source == shelf.source,
+        documents.c.parent.is_(None),
+    )
+    with database.reading() as connection:
+        return {row.uri: row for row in connection.execute(query)}
+
+
+def is_under(uri: str, root: str) -> bool:
+    """Whether a uri is the root itself or lies below it."""
+    return uri == root or uri.startswith(root.rstrip("/") + "/")
+
+
+def unique(values: Iterable[str]) -> tuple[str, ...]:
+    """Sorted, each once."""
+    return tuple(sorted(set(values)))

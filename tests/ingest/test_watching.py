@@ -1,0 +1,93 @@
+"""Sources are read when their time has come, or when they change."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.run import Wanted
+from ingest.schedule import Schedule
+from ingest.sources.folder import FolderSource
+from ingest.watching import by_the_clock, watch
+from rag.errors import SettingsError, SourceError
+
+
+def folder(path: Path) -> FolderSource:
+    return FolderSource([path], home=path / "home", max_file_bytes=1000)
+
+
+def test_a_schedule_is_kept_to_the_minute_and_skips_what_it_missed() -> None:
+    moment = datetime(2026, 1, 1, 12, 7, tzinfo=UTC)
+    acted: list[datetime] = []
+
+    async def sleep(seconds: float) -> None:
+        nonlocal moment
+        assert seconds <= 60
+        moment += timedelta(seconds=seconds)
+
+    async def act() -> None:
+        nonlocal moment
+        acted.append(moment)
+        moment += timedelta(minutes=20)  # the reading takes longer than the interval
+        if len(acted) == 3:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(by_the_clock(Schedule.parse("*/15 * * * *"), act, now=lambda: moment, sleep=sleep))
+    assert [(each.hour, each.minute) for each in acted] == [(12, 15), (12, 45), (13, 15)]
+
+
+def test_a_folder_is_read_at_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    runs: list[Wanted] = []
+
+    async def sync(_source: Any, wanted: Wanted) -> None:
+        runs.append(wanted)
+
+    async def story() -> None:
+        sources = [("", folder(tmp_path), Wanted())]
+        watching = asyncio.create_task(watch(sources, [], sync, tell=print))
+        while not runs:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)
+        (tmp_path / "b.txt").write_text("two")
+        async with asyncio.timeout(20):
+            while len(runs) < 2:
+                await asyncio.sleep(0.05)
+        watching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await watching
+
+    asyncio.run(story())
+
+
+def test_a_source_that_fails_does_not_end_the_watch(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    async def sync(_source: Any, _wanted: Wanted) -> None:
+        raise SourceError("the server is away")
+
+    async def story() -> None:
+        watching = asyncio.create_task(watch([("", folder(tmp_path), Wanted())], [], sync, tell=told.append))
+        while not told:
+            await asyncio.sleep(0.02)
+        assert not watching.done()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    asyncio.run(story())
+    assert told == ["paths: the server is away"]
+
+
+def test_what_can_neither_be_watched_nor_is_scheduled_is_refused() -> None:
+    class Mailbox:
+        name = "mail"
+
+        def close(self) -> None: ...
+
+    with pytest.raises(SettingsError, match="source mail cannot be watched: give it a schedule"):
+        asyncio.run(watch([("mail", Mailbox(), Wanted())], [], lambda *_: None, tell=print))  # type: ignore[list-item,arg-type,return-value]
