@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from ingest.pipeline import Pipeline
 from rag.store.catalog import Catalog
@@ -108,7 +108,5 @@ def remains(catalog: Catalog, erased: Sequence[Erased]) -> dict[str, int]:
     digests = {each.sha256 for each in erased if each.original} - shared
     left["originals"] = sum(originals.path(digest).exists() for digest in digests)
     # Deleted rows are overwritten in the database file, but the log beside it still has the old pages.
-    with catalog.database.engine.connect() as connection:
-        busy, pages, _ = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()
-    left["pages in the write-ahead log"] = int(pages) if busy else 0
+    left |= catalog.database.wipe()
     return left

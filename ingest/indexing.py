@@ -38,11 +38,13 @@ class Indexer:
         generation: int,
         bytes_of: Callable[[Claim], Path],
         tally: Tally,
+        *,
+        at_once: int = 1,
     ) -> None:
         self._catalog, self._vectors, self._generation = catalog, vectors, generation
         self._bytes_of, self._tally = bytes_of, tally
-        # One document is embedded at a time; meanwhile the workers read the next ones.
-        self._storing = asyncio.Semaphore(1)
+        # One document is embedded at a time by one embedder; meanwhile the workers read the next ones.
+        self._storing = asyncio.Semaphore(at_once)
 
     async def read(self, claim: Claim, read: Read) -> dict[str, Any]:
         """What is in a document. Raises a ParseError, NotFound, or SourceError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,20 @@ from ingest.indexing import Fetching, Indexer, Read
 from ingest.jobs import Enqueued, Listener, Planned, Published, Quarantined, Summary, Tally, Unchanged
 from ingest.run import Run, Wanted, opened
 from ingest.runners.local import LocalRunner
+from ingest.runners.runner import Runner
 from ingest.sources.folder import FolderSource
 from ingest.sources.source import Changes, Source
 from ingest.upkeep import Upkeep
 from rag.errors import NotFound, ParseError, SourceError, WorkerError
 from rag.models.lockfile import entry, locate
-from rag.settings import Settings
+from rag.settings import IngestSettings, Settings
 from rag.store.catalog import Catalog
 from rag.store.generations import Generation, Generations, check, differences
 from rag.store.indexes import Indexes, recipe_of
 from rag.store.jobs import Jobs
 from rag.store.originals import Originals
 from rag.store.queue import Claim, Listed, Plan, Queue, Shelf
-from rag.types import DocumentState, Principal
+from rag.types import Principal
 
 # Raise it when chunks of the same bytes come out differently: every document is then indexed again.
 READING = "3"
@@ -36,8 +37,18 @@ INSIDE = "!/"  # between the uri of a container and the name of a part
 class Pipeline:
     """Brings the index up to date with a source. Killed at any moment, the next run goes on where it was."""
 
-    def __init__(self, catalog: Catalog, indexes: Indexes, settings: Settings) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        indexes: Indexes,
+        settings: Settings,
+        *,
+        runner: Callable[[IngestSettings, Path, Path], Runner] = LocalRunner,
+        at_once: int = 1,
+    ) -> None:
+        """`runner` reads documents; `at_once`: how many documents are embedded side by side."""
         self.catalog, self.indexes, self.settings = catalog, indexes, settings
+        self._runner, self.at_once = runner, at_once
         self.queue = Queue(catalog.database)
         self.jobs = Jobs(catalog.database)
         self.generations = Generations(catalog.database)
@@ -184,7 +195,8 @@ class Pipeline:
             return
         vectors = self.indexes.of(generation)
         fetching = Fetching(Originals(self.settings.home), sources)
-        indexer = Indexer(self.catalog, vectors, generation.number, fetching.bytes_of, run.tally)
+        number = generation.number
+        indexer = Indexer(self.catalog, vectors, number, fetching.bytes_of, run.tally, at_once=self.at_once)
 
         async def process(claim: Claim, read: Read) -> None:
             try:
@@ -214,7 +226,6 @@ class Pipeline:
             return
         sha256, size = parsed["sha256"], parsed.get("size_bytes", claim.size_bytes)
         await asyncio.to_thread(self.queue.has_read, claim.document_id, sha256, size)
-        await asyncio.to_thread(self.queue.advance, claim.document_id, DocumentState.EMBEDDING)
         # Before the container is published: later nobody would look for the parts any more.
         await self._take_parts(claim, parsed.get("parts", ()), tally)
         filled = await indexer.fill(claim, parsed, worker=self.queue.worker)
@@ -263,7 +274,7 @@ class Pipeline:
         """A run whose documents are read as a generation wants them; `only`: the job that goes on."""
         recipe = {**recipe_of(self.settings), **generation.recipe}
         ingest = self.settings.ingest.model_copy(update={"chunk_tokens": recipe["chunk_tokens"]})
-        runner = LocalRunner(ingest, self.settings.home, model_folder(recipe["model"], self.settings.home))
+        runner = self._runner(ingest, self.settings.home, model_folder(recipe["model"], self.settings.home))
         return opened(self.jobs, self.queue, runner, shelf, wanted, listener, only=only)
 
 

@@ -78,7 +78,9 @@ class Rebuild:
         self, waiting: deque[Claim], generation: Generation, failed: dict[str, str], run: Run
     ) -> None:
         vectors = self._pipeline.indexes.of(generation)
-        indexer = Indexer(self._catalog, vectors, generation.number, self._bytes_of, run.tally)
+        number = generation.number
+        at_once = self._pipeline.at_once
+        indexer = Indexer(self._catalog, vectors, number, self._bytes_of, run.tally, at_once=at_once)
 
         async def pull(number: int) -> None:
             async with run.runner.reader(number) as read:

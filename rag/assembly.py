@@ -7,20 +7,24 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ingest.erasure import erase
 from ingest.feeder import Feeder
 from ingest.jobs import Summary
 from ingest.pipeline import Pipeline
+from rag.answering.back import question_back
 from rag.assistant import Assistant
 from rag.cost.meter import Meter
 from rag.engine.generator import Engine, Generator
 from rag.engine.remote import RemoteGenerator
-from rag.errors import NotFound, SettingsError, UnknownModel
+from rag.errors import ModelError, NotFound, SettingsError, UnknownModel
+from rag.models import gates
 from rag.models.lockfile import ChatTemplate, Entry, entry, locate
 from rag.models.templates import families
 from rag.models.verification import verify
+from rag.rendering import PageImages
 from rag.retrieval.retriever import Retriever
 from rag.settings import Settings
 from rag.store.catalog import Catalog
@@ -28,9 +32,13 @@ from rag.store.generations import Generations
 from rag.store.indexes import IndexProcesses
 from rag.store.jobs import Jobs
 from rag.store.queue import Queue
+from rag.store.revocation import FOLDER, epoch
 from rag.store.vectors import Vectors
 from rag.types import Document, Principal, Tier
 from rag.wire import Receipt
+from rag.workers import Worker
+
+PAGE_S = 20.0  # for one page
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class System:
     model: Entry
     pipeline: Callable[[], Pipeline]
     feeder: Feeder
+    page_images: PageImages
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
@@ -123,10 +132,14 @@ async def open_system(
     home = settings.home
     make_home(home)
     model, generator = open_generator(settings, check=generation)
-    catalog = await asyncio.to_thread(Catalog, home)
+    catalog = await asyncio.to_thread(Catalog, home, settings.store.database_url)
     indexes = IndexProcesses(settings, Generations(catalog.database))
     vectors = indexes.live
     retriever = Retriever(vectors, catalog, settings.retrieval)
+    pages = page_worker(settings)
+    barred = why_barred(model, settings)
+    if barred and generation and settings.answering.tier is not Tier.EXTRACT:
+        raise barred
     try:
         yield System(
             settings=settings,
@@ -142,13 +155,20 @@ async def open_system(
                 Meter(settings.cost),
                 settings.answering,
                 template_of(model),
+                epoch=partial(epoch, home / FOLDER),
+                live=catalog.passages,
+                ask_back=question_back,
+                model_sha256=model.sha256,
+                barred=barred,
             ),
             model=model,
             pipeline=lambda: Pipeline(catalog, indexes, settings),
             feeder=Feeder(Pipeline(catalog, indexes, settings)),
+            page_images=PageImages(pages, home),
         )
     finally:
-        await asyncio.gather(generator.close(), indexes.stop(linger=linger), return_exceptions=True)
+        leaving = (generator.close(), indexes.stop(linger=linger), pages.stop())
+        await asyncio.gather(*leaving, return_exceptions=True)
         await asyncio.to_thread(catalog.close)
 
 
@@ -174,11 +194,32 @@ def open_generator(settings: Settings, *, check: bool) -> tuple[Entry, Generator
     return model, remote
 
 
+def why_barred(model: Entry, settings: Settings) -> ModelError | None:
+    """Why a model may not word answers of this risk profile; None: it may."""
+    try:
+        gates.check(settings.home, model, settings, settings.answering.profile)
+    except ModelError as error:
+        return error
+    return None
+
+
 def template_of(model: Entry) -> ChatTemplate:
     """The form in which a generator reads a conversation."""
     if model.template is None:
         raise SettingsError(f"engine.model {model.name!r} has no chat template: it does not answer questions")
     return model.template
+
+
+def page_worker(settings: Settings) -> Worker:
+    """The child that draws pages; it starts at the first one."""
+    ingest = settings.ingest
+    config = {
+        "timeout_s": PAGE_S,
+        "memory_bytes": ingest.memory_bytes,
+        "max_file_bytes": ingest.max_file_bytes,
+        "passwords": list(ingest.passwords),
+    }
+    return Worker("ingest.parsing.rendering:PageService", config, name="pages")
 
 
 def make_home(home: Path) -> None:

@@ -22,6 +22,7 @@ from rag.doctor import examine
 from rag.errors import RagError
 from rag.evaluation.cli import register as register_evaluation
 from rag.models.cli import register as register_models
+from rag.retrieval.explanation import explained
 from rag.sdk import Client, Rag
 from rag.settings import Settings, load
 from rag.silence import silence
@@ -132,6 +133,7 @@ def search(
         int | None, typer.Option(min=1, max=100, help="How many passages [retrieval.limit].")
     ] = None,
     collection: Collection = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what made the order.")] = False,
 ) -> None:
     """Passages for a query, best first, with the score of each leg."""
     with opened(settings_of(context)) as knowledge:
@@ -139,8 +141,11 @@ def search(
         hint_if_empty(knowledge, passages)
     if as_json:
         typer.echo(json.dumps([asdict(passage) for passage in passages], ensure_ascii=False, indent=2))
-    else:
-        show_passages(passages)
+        return
+    show_passages(passages)
+    if explain:
+        for line in explained(query, passages, settings_of(context).retrieval.dense_weight):
+            typer.echo(line)
 
 
 def hint_if_empty(knowledge: Client | Rag, found: Sequence[Passage]) -> None:

@@ -20,7 +20,7 @@ from pydantic_settings import (
 )
 
 from rag.errors import SettingsError
-from rag.types import Tier
+from rag.types import Profile, Tier
 
 
 def nothing_or_enough(tokens: int) -> int:
@@ -50,6 +50,7 @@ class StoreSettings(Section):
     api_key: str = ""
     collection: str = Field("permafrost", description="name of the collection on a Qdrant server")
     timeout_s: float = Field(2.0, gt=0, description="deadline of one search on a Qdrant server")
+    database_url: str = Field("", description="a Postgres database instead of the file in the home")
     min_free_bytes: int = Field(512_000_000, ge=0, description="writes are refused below this much free disk")
     quantisation: Literal["none", "int8", "binary"] = Field(
         "none", description="vectors kept in memory; the best are scored again in full"
@@ -64,10 +65,10 @@ class EmbeddingSettings(Section):
     )
     dimensions: int = Field(0, ge=0, description="numbers kept of each vector (matryoshka models); 0: all")
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
-        "auto", description="auto: bfloat16 where the CPU has AMX"
+        "auto", description="auto: bfloat16 with AMX, int8 with VNNI, else float32"
     )
     threads: int = Field(0, ge=0, description="0: all cores")
-    batch_tokens: int = Field(8192, gt=0, description="padded tokens of one forward pass")
+    batch_tokens: int = Field(2048, gt=0, description="padded tokens of one forward pass")
 
 
 class IngestSettings(Section):
@@ -148,8 +149,10 @@ class AnsweringSettings(Section):
     max_tokens: int = Field(96, gt=0)
     max_quotes: int = Field(2, ge=1, le=5)
     verbatim: bool = Field(False, description="the model may only say runs of words of the passages")
-    risk: Literal["low", "standard", "high"] = Field(
-        "standard", description="how much a wrong answer costs: when it is declined; high keeps no answers"
+    profile: Profile = Field(
+        Profile.EXPLORATORY,
+        description="how much a wrong answer costs: which models may serve (`rag eval quantisation`), when "
+        "an answer is declined; from high on no answer is given twice from memory",
     )
     cache: Literal["off", "exact", "semantic"] = Field(
         "exact", description="answers given again: exact to the same question over the same live passages"

@@ -188,6 +188,15 @@ class Tier(StrEnum):
     SMALL = "small"
 
 
+class Profile(StrEnum):
+    """How much a wrong answer costs, from the least on."""
+
+    EXPLORATORY = "exploratory"
+    STANDARD = "standard"
+    HIGH = "high"
+    RESTRICTED = "restricted"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the reader gets, whole. `text` carries [n] markers that point into `citations`.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,12 +25,13 @@ from ingest.pipeline import Pipeline
 from ingest.run import Wanted
 from ingest.sources.source import Changes, Source
 from ingest.watching import watch
-from rag.errors import NotFound, RagError
+from rag.errors import NotFound, RagError, SettingsError
 from rag.store.plan import Plan
 from rag.types import Document, DocumentState
 
 FAILED, SOME_QUARANTINED = 1, 3
 CONFIG = Path("ingest.toml")
+RUNNERS = ("local", "ray")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -56,6 +57,8 @@ def ingest(
     keep_watch: Annotated[
         bool, typer.Option("--watch", help="Go on: folders when they change, sources by their schedule.")
     ] = False,
+    runner: Annotated[str, typer.Option(help="local, or ray for the nodes of a Ray cluster.")] = "local",
+    address: Annotated[str, typer.Option(help="Where the Ray cluster is; without it, one here.")] = "",
     as_json: Json = False,
 ) -> None:
     """Bring the index up to date with files, folders and declared sources: add, replace, remove what is gone.
@@ -72,7 +75,9 @@ def ingest(
         allow_empty=allow_empty,
     )
     declared = chosen(paths, config, source)
-    work = Work(context, wanted, paths or [], declared)
+    if runner not in RUNNERS:
+        raise typer.BadParameter(f"no runner {runner!r}; have {', '.join(RUNNERS)}")
+    work = Work(context, wanted, paths or [], declared, ray=runner == "ray", address=address)
     if dry_run:
         asyncio.run(work.preview(as_json=as_json))
     elif keep_watch:
@@ -128,17 +133,24 @@ class Work:
     """What one `rag ingest` was asked for: paths given by hand, or declared sources."""
 
     def __init__(
-        self, context: typer.Context, wanted: Wanted, paths: list[Path], declared: Sequence[Declared]
+        self,
+        context: typer.Context,
+        wanted: Wanted,
+        paths: list[Path],
+        declared: Sequence[Declared],
+        *,
+        ray: bool = False,
+        address: str = "",
     ) -> None:
         self._context, self._wanted = context, wanted
         self._paths, self._declared = paths, declared
+        self._ray, self._address = ray, address
 
     async def once(self, *, as_json: bool) -> int:
         """Every source once; one that fails does not keep the others from their turn. The exit status."""
         summaries: list[Summary] = []
         failed = False
-        async with opened(self._context) as system:
-            pipeline = system.pipeline()
+        async with opened(self._context) as system, self._pipeline(system) as pipeline:
             with progress(quiet=as_json) as listener:
                 for name, source, wanted in self._sources(pipeline):
                     try:
@@ -176,8 +188,7 @@ class Work:
 
     async def watch(self) -> None:
         """Until Ctrl-C: a source is read when it changes or when its time has come."""
-        async with opened(self._context) as system:
-            pipeline = system.pipeline()
+        async with opened(self._context) as system, self._pipeline(system) as pipeline:
 
             async def run(source: Source, wanted: Wanted) -> None:
                 def nothing(_event: Any) -> None: ...
@@ -188,6 +199,26 @@ class Work:
                     show(summary)
 
             await watch(list(self._sources(pipeline)), self._declared, run, tell=typer.echo)
+
+    @asynccontextmanager
+    async def _pipeline(self, system: Any) -> AsyncIterator[Pipeline]:
+        """The pipeline of this machine, or one that works on a Ray cluster. Raises SettingsError."""
+        pipeline: Pipeline = system.pipeline()
+        if not self._ray:
+            yield pipeline
+            return
+        try:
+            from ingest.runners.ray import distributed
+        except ImportError:
+            raise SettingsError("--runner ray needs Ray: pip install 'permafrost-rag[ray]'") from None
+        async with distributed(pipeline.settings, pipeline.indexes, address=self._address) as spread:
+            yield Pipeline(
+                pipeline.catalog,
+                spread.indexes,
+                pipeline.settings,
+                runner=spread.runner,
+                at_once=spread.at_once,
+            )
 
     def _sources(self, pipeline: Pipeline) -> list[tuple[str, Source, Wanted]]:
         if not self._declared:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ingest.indexing import Read
+from ingest.parsing.confinement import MAX_STEPS, STEP_S
 from ingest.runners.runner import Runner
 from rag.settings import IngestSettings
 from rag.store.originals import FOLDER
 from rag.workers import Worker
 
-# How much longer than the limit of a document we wait for the worker that enforces it.
-GRACE_S = 30.0
+# The worker enforces the limits of a document, which grow with the pages that it recognises; this is for a
+# worker that hangs.
+GRACE_S = 30.0 + MAX_STEPS * STEP_S
 
 
 class LocalRunner(Runner):

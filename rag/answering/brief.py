@@ -41,6 +41,15 @@ async def pack(passages: Sequence[Passage], generator: Generator, *, budget_toke
     return packed
 
 
+def worth_warming(passages: Sequence[Passage], *, budget_tokens: int) -> list[str]:
+    """The passages that the model may read in a later prompt, as it would read them there.
+
+    All that were found: the engine knows which it keeps already, so those of this prompt cost nothing.
+    One that no prompt can hold whole is left out, as far as the index counted its tokens.
+    """
+    return [headed(one, one.chunk.text) for one in passages if one.chunk.tokens <= budget_tokens]
+
+
 async def shortened(passage: Passage, generator: Generator, budget_tokens: int) -> str:
     """As many of a passage's first sentences as fit."""
     text = passage.chunk.text

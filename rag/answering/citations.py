@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rag.answering.sentences import Sentence
-from rag.types import Citation, Passage
+from rag.store.catalog import StoredChunk
+from rag.types import Box, Citation, Passage
 
 
 class Citations:
@@ -52,6 +55,8 @@ def cite(passage: Passage, sentence: Sentence, *, marker: int, score: float) -> 
         section=" > ".join(chunk.heading_path),
         header=sentence.context,
         score=score,
+        version=passage.version,
+        boxes=boxes_of(passage, sentence),
     )
 
 
@@ -68,9 +73,40 @@ def spoken(citation: Citation) -> str:
     return f"“{' '.join(citation.quote.split())}”"
 
 
+def quoted(citations: Citations) -> str:
+    """The quotes as an answer."""
+    return "\n".join(f"{spoken(each)} [{each.marker}]" for each in citations.all)
+
+
 def page_of(passage: Passage, sentence: Sentence) -> int | None:
     """The page of a chunk; over several pages, the one that the sentence's place in the text suggests."""
     pages = passage.chunk.pages
     if not pages:
         return None
     return pages[min(len(pages) - 1, sentence.start * len(pages) // max(1, len(passage.chunk.text)))]
+
+
+def boxes_of(passage: Passage, sentence: Sentence) -> tuple[Box, ...]:
+    """The boxes that hold a sentence, the text of the chunk taken to be spread over them by their height."""
+    boxes, length = passage.chunk.boxes, max(1, len(passage.chunk.text))
+    total = sum(box.bottom - box.top for box in boxes)
+    if total <= 0:
+        return boxes
+    found, above = [], 0.0
+    for box in boxes:
+        below = above + (box.bottom - box.top) / total
+        if above < sentence.end / length and below > sentence.start / length:
+            found.append(box)
+        above = below
+    return tuple(found)
+
+
+def stands(citation: Citation, live: Mapping[str, StoredChunk]) -> bool:
+    """Whether a citation still says what the live chunk says: `live` holds what the reader may read now."""
+    stored = live.get(citation.chunk_id)
+    return (
+        stored is not None
+        and stored.document.id == citation.document_id
+        and stored.document.version == citation.version
+        and stored.chunk.text[citation.start : citation.end] == citation.quote != ""
+    )

@@ -40,7 +40,11 @@ class Drafter:
     ) -> AsyncIterator[str]:
         """The sentences as they come; an unfinished last one is dropped. Closing it stops the generator."""
         prompt = await self._prompt(question, passages, account)
-        sampling = Sampling(max_tokens=self.settings.max_tokens, stop=("\n\n", "\nQuestion"))
+        sampling = Sampling(
+            max_tokens=self.settings.max_tokens,
+            stop=("\n\n", "\nQuestion"),
+            verbatim=self.settings.verbatim,
+        )
         # Cached KV is shared only among those who may read the same documents.
         namespace = "\n".join((principal.tenant, *sorted(principal.groups)))
         text, given = "", 0

@@ -80,6 +80,11 @@ def quantities(text: str, *, with_dates: bool = False) -> list[Quantity]:
     return found
 
 
+def unread_digits(text: str) -> list[str]:
+    """The digits of a text that are no number by themselves, as in X.25."""
+    return re.findall(r"\d+", NUMBER.sub(" ", DATE.sub(" ", IDENTIFIER.sub(" ", text))))
+
+
 def quantity_of(match: re.Match[str], text: str) -> Quantity:
     sign = -1 if match["minus"] and not text[: match.start()].rstrip()[-1:].isdigit() else 1
     values = frozenset(sign * value for value in readings(match["digits"]))

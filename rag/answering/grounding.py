@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rag.answering import facts
+from rag.answering import facts, roles, scope
 from rag.answering.sentences import Sentence, sentences
 from rag.answering.vocabulary import NUMBERS, UNITS
 from rag.answering.words import WORD, content
@@ -85,7 +85,7 @@ def literal(claim: str, window: Window, *, question: str = "") -> str:
 
     A word that is in neither the window nor the question is invented; the question may be repeated.
     """
-    checks = (missing_number, missing_date, missing_name, missing_identifier, turned_around)
+    checks = (missing_number, missing_date, missing_name, missing_identifier, turned_around, misread)
     if reason := next((reason for check in checks if (reason := check(claim, window))), ""):
         return reason
     known = {*content(window.reading), *content(question)}
@@ -102,6 +102,10 @@ def literal(claim: str, window: Window, *, question: str = "") -> str:
 
 def missing_number(claim: str, window: Window) -> str:
     known = facts.quantities(window.reading, with_dates=True)
+    if unread := next(
+        (word for word in facts.unread_digits(claim) if word not in WORD.findall(window.reading)), ""
+    ):
+        return f"the number {unread} is not in the source"
     for said in facts.quantities(claim):
         same = [each for each in known if each.values & said.values]
         if not same:
@@ -162,6 +166,26 @@ def turned_around(claim: str, window: Window) -> str:
         return "one of sentence and source is negated"
     if turned := facts.contradictions(claim, window.text):
         return f"the source says the opposite of {turned[0]!r}"
+    return ""
+
+
+def misread(claim: str, window: Window) -> str:
+    """The right words in other roles: swapped, cut short, out of scope, or a number of something else."""
+    if window.sentence.context:
+        if number := scope.wrong_column(claim, window.sentence.text, window.sentence.context):
+            return f"{number} stands in another column of the source"
+        return ""
+    source = window.text
+    if word := roles.swapped(claim, source):
+        return f"{word!r} stands on the other side in the source"
+    if word := roles.unfinished(claim, source):
+        return f"the source goes on behind {word!r}"
+    if word := scope.negation_moved(claim, source):
+        return f"one of sentence and source denies {word!r}"
+    if word := scope.modifier_changed(claim, source):
+        return f"{word!r} is not in both sentence and source"
+    if number := scope.misbound(claim, source):
+        return f"the source says {number} of something else"
     return ""
 
 

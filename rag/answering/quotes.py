@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rag.answering.confidence import Evidence, probability, share, signs
 from rag.answering.editions import outdated
 from rag.answering.questions import answers_kind
 from rag.answering.sentences import Sentence, sentences
-from rag.answering.words import content, proper
+from rag.answering.words import content
 from rag.store.vectors import Vectors
 from rag.types import Passage
 
@@ -28,20 +29,6 @@ class Weights:
     neighbourhood: float = 1.9
     kind: float = 1.8
     length: float = 0.78
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """When the best quotes count as an answer: log-odds fitted on that half, cut at a loss of 4 % of it.
-
-    Measured on the other half: 2.5 % lost; declined were 24 % of squad2's adversarial questions, and 92 % of
-    those whose article was left out of the index. The figures belong to the bundled embedder.
-    """
-
-    similarity: float = 6.0
-    coverage: float = 1.25
-    names: float = 1.9
-    at_least: float = 4.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +54,17 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The best quotes first, and the evidence that they answer: `answerability` reaches `bar` or not.
+    """The best quotes first, and the probability that they answer (rag/answering/confidence.py).
 
     Quotes of an older edition of the same document come last.
     """
 
     quotes: tuple[Quote, ...]
-    answerability: float
-    bar: float
+    confidence: float = 0.0
 
-    @property
-    def answers(self) -> bool:
-        return bool(self.quotes) and self.answerability >= self.bar
+    def answers(self, at_least: float) -> bool:
+        """Whether that is enough."""
+        return bool(self.quotes) and self.confidence >= at_least
 
 
 async def choose(
@@ -87,7 +73,7 @@ async def choose(
     """The best quotes for a question among the passages, by passage score, meaning and words."""
     found = [each for each in candidates(passages) if not echoes(question, each)]
     if not found:
-        return Selection((), 0.0, Bar().at_least)
+        return Selection(())
     found = shortlist(question, found)
     (similarities,) = await vectors.similarity([question], [each.sentence.reading for each in found])
     return select(question, found, similarities, limit=limit)
@@ -126,10 +112,8 @@ def select(
     similarities: Sequence[float],
     *,
     limit: int = 2,
-    bar: Bar | None = None,
 ) -> Selection:
     """The pure part: rank the candidates with their cosines known."""
-    bar = bar or Bar()
     scores = score(question, found, similarities)
     order = sorted(range(len(found)), key=lambda n: -scores[n])[:limit]
     shown = order[:2]
@@ -142,13 +126,11 @@ def select(
     )
     old = outdated([quote.passage for quote in quotes], question)
     quotes = tuple(sorted(quotes, key=lambda quote: quote.passage.document_id in old))
-    names = set(proper(question))
-    evidence = (
-        bar.similarity * max(similarities[n] for n in shown)
-        + bar.coverage * max(share(weigh, found[n].words) for n in shown)
-        + bar.names * max(len(names & found[n].whole) / len(names) if names else 1.0 for n in shown)
-    )
-    return Selection(quotes, evidence, bar.at_least)
+    judged = [
+        Evidence(each.sentence, each.passage.chunk.text, similarities[n], each.words, each.whole)
+        for n, each in ((n, found[n]) for n in shown)
+    ]
+    return Selection(quotes, probability(signs(question, judged, weigh)))
 
 
 def echoes(question: str, candidate: Candidate) -> bool:
@@ -188,9 +170,3 @@ def rarity(question: str, found: Sequence[Candidate]) -> dict[str, float]:
         word: math.log(1 + (count - frequency[word] + 0.5) / (frequency[word] + 0.5))
         for word in content(question)
     }
-
-
-def share(weigh: dict[str, float], words: frozenset[str]) -> float:
-    """The part of the question's weight that these words hold."""
-    total = sum(weigh.values())
-    return sum(weight for word, weight in weigh.items() if word in words) / total if total else 0.0

@@ -15,3 +15,9 @@ UNITS = {name: names.split()[0] for names in _TABLES["units"] for name in names.
 NUMBERS = {name: Decimal(value) for value, names in _TABLES["numbers"].items() for name in names.split()}
 SCALES = {name: Decimal(value) for value, names in _TABLES["scales"].items() for name in names.split()}
 OPPOSITES = tuple((frozenset(left.split()), frozenset(right.split())) for left, right in _TABLES["opposites"])
+TO_BE, BY, LOOSE, DETERMINERS, BREAKS, SCAFFOLD, TELLING = (
+    frozenset(_TABLES[name].split())
+    for name in ("to_be", "by", "loose", "determiners", "breaks", "scaffold", "telling")
+)
+STRONG = tuple(frozenset(words.split()) for words in _TABLES["strong"])
+MODIFIERS = (*(frozenset(words.split()) for words in _TABLES["modifiers"]), *STRONG)

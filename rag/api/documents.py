@@ -15,12 +15,13 @@ from typing import Annotated, BinaryIO
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from rag.api.multipart import Form
 from rag.api.state import system_of
 from rag.assembly import System
 from rag.errors import BadRequest, NotFound
+from rag.rendering import marks
 from rag.store.originals import Originals
 from rag.types import Document, DocumentState
 from rag.wire import ChunksReply, DocumentsReply, Receipt, UploadReply
@@ -110,6 +111,20 @@ async def chunks(
     behind = [chunk for chunk in every if chunk.ordinal > after]
     page = behind[:limit]
     return ChunksReply(chunks=page, next=page[-1].ordinal if len(behind) > limit else None)
+
+
+@router.get("/{document_id}/pages/{page}.png", response_class=Response)
+async def page_image(
+    document_id: str,
+    page: int,
+    system: Running,
+    highlight: Annotated[list[str], Query(description="left,top,right,bottom in points")] = [],  # noqa: B006
+) -> Response:
+    """A page of a PDF as a picture with boxes marked, such as those of a citation."""
+    found = await system.document(document_id)
+    picture = await system.page_images.png(found, page, marks(page, highlight))
+    headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(picture, media_type="image/png", headers=headers)
 
 
 @router.get("/{document_id}/content")

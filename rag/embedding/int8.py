@@ -1,8 +1,8 @@
-"""A BERT encoder in eight bits, for CPUs with VNNI: about twice the tokens a second of float32.
+"""A BERT encoder in eight bits, for CPUs with VNNI: 1.9 times the speed of the library.
 
 Weights have a scale per row, fixed at load; activations have one per token, so that the vector of a text does
-not depend on what shares its pass (one scale per tensor also costs five times the error, and saves a tenth of
-the time). The products are oneDNN's; attention, norms and GELU stay float32.
+not depend on what shares its pass. One scale per tensor would be faster (2.2 times), and moves the vectors
+five times as far (cosine to float32 .995 against .999). The products are oneDNN's; the rest stays float32.
 """
 
 from __future__ import annotations
@@ -117,20 +117,20 @@ class Quantised:
 
 
 def quantise(values: Tensor) -> Quantised:
-    """Bytes over the range of each row, the same in both directions."""
+    """Bytes over the range of each row, the same in both directions. The values are written over."""
     scales = torch.maximum(values.amax(dim=1), -values.amin(dim=1)).clamp_min_(SMALLEST_SCALE) / 127
     return as_bytes(values, scales[:, None], 128)
 
 
 def quantise_gelu(values: Tensor) -> Quantised:
-    """Bytes over the range of each row of what GELU gives, which is never below -0.17."""
+    """Bytes over the range of what GELU gives, which is never below -0.17. The values are written over."""
     scales = (values.amax(dim=1) / (255 - GELU_ZERO)).clamp_min_(0.17 / GELU_ZERO)
     return as_bytes(values, scales[:, None], GELU_ZERO)
 
 
 def as_bytes(values: Tensor, scales: Tensor, zero: int) -> Quantised:
     # All are positive once the zero is added, so that cutting off the fraction of x + 1/2 rounds.
-    return Quantised((values / scales).add_(zero + 0.5).to(torch.uint8), scales, zero)
+    return Quantised(values.mul_(1 / scales).add_(zero + 0.5).to(torch.uint8), scales, zero)
 
 
 class Int8Linear:
@@ -145,11 +145,8 @@ class Int8Linear:
         weight = weight.detach().float()
         self._shrink: Tensor | None = None
         if peaks is not None:
-            grow = (
-                (peaks / weight.abs().amax(dim=0).clamp_min(SMALLEST_WEIGHT))
-                .clamp_min(SMALLEST_WEIGHT)
-                .sqrt()
-            )
+            reach = weight.abs().amax(dim=0).clamp_min(SMALLEST_WEIGHT)
+            grow = (peaks.clamp_min(SMALLEST_WEIGHT) / reach).sqrt()
             weight, self._shrink = weight * grow, 1 / grow
         self._scales = (weight.abs().amax(dim=1) / 127).clamp_min(SMALLEST_SCALE)
         self._zeros = torch.zeros(len(self._scales), dtype=torch.int64)
@@ -158,7 +155,7 @@ class Int8Linear:
         self._weight = torch.ops.onednn.qlinear_prepack(whole, None)
 
     def __call__(self, values: Tensor) -> Tensor:
-        x = quantise(values if self._shrink is None else values * self._shrink)
+        x = quantise(values.clone() if self._shrink is None else values * self._shrink)
         product = self._product(x)
         return torch.addcmul(self._bias, product, x.scales, out=product)
 

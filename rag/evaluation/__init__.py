@@ -1,1 +1,1 @@
-"""Measurements that decide what the engine may do. Start at chunk_cache.py."""
+"""Whether search, answers and models are good enough. Start at commands/quality.py."""

@@ -1,4 +1,4 @@
-"""`rag eval`: measurements that decide what the engine may do here."""
+"""`rag eval`: how good search and answers are, and what may be used here. This file has chunk-cache."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rag.engine.kv import gate
 from rag.errors import BadRequest
 from rag.evaluation.chunk_cache import Arm, Row, approximate, check_controls, measure
+from rag.evaluation.commands import golden, quality, quantisation
 from rag.evaluation.dataset import FEWEST_PASSAGES, Question, chosen, needles, read
+from rag.evaluation.progress import bar
 from rag.evaluation.table import show
 from rag.evaluation.verdict import Finding, Verdict, found, verdict_on
 from rag.models.lockfile import entry
@@ -28,17 +28,16 @@ from rag.workers import Worker
 CONTROLLED = 10  # questions that are asked in the controls too
 START_S = 900.0  # the first start of a model may measure how it runs best
 
-evaluation = typer.Typer(no_args_is_help=True, help="Measurements that decide what the engine may do here.")
+evaluation = typer.Typer(
+    no_args_is_help=True, help="How good search and answers are here, and what may be used."
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands that measure."""
     app.add_typer(evaluation, name="eval")
-
-
-@evaluation.callback()
-def group() -> None:
-    """A group, though it has one command so far."""
+    for commands in (quality, quantisation, golden):
+        commands.register(evaluation)
 
 
 @evaluation.command("chunk-cache")
@@ -112,13 +111,6 @@ async def answered(
         return facts, rows
     finally:
         await trial.stop()
-
-
-def bar() -> Progress:
-    """Progress on standard error, with the time that is left; nothing where that is no terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def record(home: Path, facts: dict[str, Any], findings: Sequence[Finding]) -> dict[str, Any]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Hits = Sequence[tuple[str, float]]
 
 # Measured on the developer set (tests/bench/retrieval.py), where a fixed 0.4 loses to BM25 alone on questions
-# about tables (nDCG@10 .687 against .716). Of thirteen signals looked at, these two were chosen in each of
-# four half-splits; the shape of a leg (peak, contrast, agreement) moved the mean by less than the noise.
-LITERAL_SHIFT = 0.25
-FOREIGN_SHIFT = 0.1
+# about tables. Of thirteen signals looked at, these two were chosen in each of four half-splits; the shape of
+# a leg (peak, contrast, agreement) moved the mean by less than the noise.
+LITERAL_SHIFT = 0.15
+FOREIGN_SHIFT = 0.15
 LEAST_WEIGHT = 0.05
 
 LITERAL = re.compile(r"\d|[\"“”„«»`][^\"“”„«»`]+[\"“”„«»`]|\w_\w|\b[A-Za-z]+[-/.][A-Z]{2,}\b")
@@ -30,12 +30,18 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """A chunk with its fused score in [0, 1] and what each leg gave it; None: not found by that leg."""
+    """A chunk with what each leg scored it (None: not found by that leg) and added to the fused score."""
 
     id: str
-    score: float
     dense: float | None
     sparse: float | None
+    dense_share: float
+    sparse_share: float
+
+    @property
+    def score(self) -> float:
+        """In [0, 1]."""
+        return self.dense_share + self.sparse_share
 
 
 def weigh(question: str, base: float) -> Evidence:
@@ -50,31 +56,48 @@ def weigh(question: str, base: float) -> Evidence:
 def fuse(dense: Hits, sparse: Hits, *, weight: float, limit: int) -> list[Fused]:
     """Both legs as one list, best first. `limit` is what each leg was asked for.
 
-    Each leg is mapped to [0, 1] by its own best and worst. BM25's worst is 0 where the leg was not full,
-    because what it left out shares no term.
+    Each leg is mapped to [0, 1] by its own best and worst. Where a leg is not full it holds all there is, and
+    its worst may be nearly as good as its best: then 0 is the bottom, for BM25 no shared term, for a cosine
+    nothing in common.
     """
-    near, matching = Leg(dense), Leg(sparse, floor=0.0 if len(sparse) < limit else None)
+    near, matching = Leg(dense, full=len(dense) >= limit), Leg(sparse, full=len(sparse) >= limit)
     # One leg alone decides when the other found nothing at all.
     weight = 1.0 if not sparse else 0.0 if not dense else weight
     fused = [
         Fused(
             key,
-            weight * near.scaled(key) + (1 - weight) * matching.scaled(key),
             near.scores.get(key),
             matching.scores.get(key),
+            weight * near.scaled(key),
+            (1 - weight) * matching.scaled(key),
         )
         for key in {**near.scores, **matching.scores}
     ]
     return sorted(fused, key=lambda hit: (-hit.score, hit.id))
 
 
+def blend(first: Sequence[Fused], second: Sequence[Fused], *, share: float) -> list[Fused]:
+    """Two rankings as one, best first: `share` of the first, the rest of the second."""
+    blended: dict[str, Fused] = {}
+    for part, hits in ((share, first), (1 - share, second)):
+        for hit in hits:
+            known = blended.get(hit.id)
+            blended[hit.id] = replace(
+                known or hit,
+                dense_share=(known.dense_share if known else 0.0) + part * hit.dense_share,
+                sparse_share=(known.sparse_share if known else 0.0) + part * hit.sparse_share,
+            )
+    return sorted(blended.values(), key=lambda hit: (-hit.score, hit.id))
+
+
 class Leg:
     """One leg's scores with its scale."""
 
-    def __init__(self, hits: Hits, *, floor: float | None = None) -> None:
+    def __init__(self, hits: Hits, *, full: bool) -> None:
         self.scores: Mapping[str, float] = dict(hits)
         self._best = max(self.scores.values(), default=0.0)
-        self._worst = min(self.scores.values(), default=0.0) if floor is None else floor
+        worst = min(self.scores.values(), default=0.0)
+        self._worst = worst if full else min(0.0, worst)
 
     def scaled(self, key: str) -> float:
         """0 for the leg's worst and for what it did not find, 1 for its best."""

@@ -12,6 +12,8 @@ from rag.sharing import SharedWorker
 from rag.store.generations import Generation, Generations, Recipe
 from rag.store.vectors import IndexVectors, Vectors
 
+TERMS = "words and pairs"  # what the sparse vectors hold
+
 
 class Indexes(Protocol):
     """The index of each generation."""
@@ -80,13 +82,15 @@ def recipe_of(settings: Settings) -> Recipe:
         "dimensions": settings.embedding.dimensions,
         "quantisation": settings.store.quantisation,
         "chunk_tokens": settings.ingest.chunk_tokens,
+        "terms": TERMS,
     }
 
 
 def index_worker(settings: Settings, generation: Generation) -> SharedWorker:
     """The process of one index, shared by all that have this home open. It keeps to the recipe it has."""
     embedding = settings.embedding.model_dump(mode="json")
-    store = settings.store.model_dump(mode="json")
+    # Whoever may list processes sees this; the address of the database may hold a password.
+    store = settings.store.model_dump(mode="json", exclude={"database_url"})
     made = generation.recipe
     embedding |= {name: made[name] for name in ("model", "dimensions") if name in made}
     store |= {name: made[name] for name in ("quantisation",) if name in made}

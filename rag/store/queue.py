@@ -231,11 +231,6 @@ class Queue:
         free = [row for row in rows if row.state == DocumentState.PENDING or self._is_orphan(row)]
         return list(dict.fromkeys(row.job for row in free if self._is_free(row.runner)))
 
-    def advance(self, document_id: str, state: DocumentState) -> None:
-        """Say where our document is on its way."""
-        with self._database.writing() as connection:
-            connection.execute(update(documents).where(self._is_ours(document_id)).values(state=state))
-
     def heartbeat(self, *, lease_s: float) -> None:
         """Extend the lease on everything this worker has claimed."""
         with self._database.writing() as connection:
@@ -272,12 +267,12 @@ class Queue:
             return int(connection.execute(query).scalar() or 0)
 
     def has_read(self, document_id: str, sha256: str, size_bytes: int) -> None:
-        """What the bytes are that a worker of ours has read."""
+        """What the bytes are that a worker of ours has read; from now on it is embedded."""
         with self._database.writing() as connection:
             connection.execute(
                 update(documents)
                 .where(self._is_ours(document_id))
-                .values(sha256=sha256, size_bytes=size_bytes)
+                .values(sha256=sha256, size_bytes=size_bytes, state=DocumentState.EMBEDDING)
             )
 
     def unchanged(self, document_id: str) -> None:

@@ -136,7 +136,13 @@ function facts(rag) {
   return line;
 }
 
-const LABELS = { answered: "Answer", quoted: "Quoted from the documents", not_found: "Not in the documents" };
+const LABELS = {
+  answered: "Answer",
+  quoted: "Quoted from the documents",
+  computed: "Worked out from a table",
+  clarify: "A question back",
+  not_found: "Not in the documents",
+};
 
 function finish(box, text, rag) {
   box.label.textContent = LABELS[rag.outcome] ?? rag.outcome;

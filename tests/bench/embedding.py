@@ -21,8 +21,9 @@ from rag.silence import silence
 
 silence()
 
+from question_sets import QA, load_set  # noqa: E402
 from report import Row, write  # noqa: E402
-from retrieval import QA, load_set, ndcg, recall  # noqa: E402
+from retrieval import ndcg, recall  # noqa: E402
 from sentence_transformers import SentenceTransformer  # noqa: E402
 
 from rag.embedding.dense import DenseEmbedder, cpu_flags  # noqa: E402

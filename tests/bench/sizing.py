@@ -28,7 +28,7 @@ from sqlalchemy import text
 from rag.settings import CostSettings
 from rag.store.catalog import Catalog
 from rag.store.queue import Listed, Queue, Shelf
-from rag.types import Box, Chunk, DocumentState, Principal
+from rag.types import Box, Chunk, Principal
 from tests.bench.report import OUT, Row, write
 
 MILLION = 1_000_000
@@ -96,7 +96,6 @@ def measure_catalog(documents: int, chunks: int, tokens: int, url: str) -> tuple
         started = time.perf_counter()
         while claim := queue.claim(lease_s=60):
             queue.has_read(claim.document_id, "a" * 64, 9_000)
-            queue.advance(claim.document_id, DocumentState.EMBEDDING)
             queue.replace_parts(claim, [], "1")
             version = catalog.open_version(
                 claim.document_id,

@@ -195,6 +195,7 @@ def serving(library: SmallLibrary, tmp_path: Path) -> Any:
             model=entry("smollm2-135m-instruct"),
             pipeline=None,  # type: ignore[arg-type]
             feeder=None,  # type: ignore[arg-type]
+            page_images=None,  # type: ignore[arg-type]
             instance="the-instance",
             **roles,  # type: ignore[arg-type]
         )

@@ -11,13 +11,14 @@ import pytest
 from rag.answering.brief import wording
 from rag.assembly import System, open_system, template_of
 from rag.assistant import Assistant, Delta, Event, Final, Sources
-from rag.engine.generator import SHARED_WITH_NOBODY, Finished, Sampling, Terms
+from rag.engine.generator import SHARED_WITH_NOBODY, Finished, Generator, Sampling, Terms
 from rag.engine.generator import Delta as Token
 from rag.engine.prompt import Piece
 from rag.errors import IndexUnavailable
 from rag.models.lockfile import entry
 from rag.settings import Settings
-from rag.types import Answer, Message, Outcome, Principal, Tier, Usage
+from rag.store.revocation import FOLDER, epoch, revoke_kv
+from rag.types import Answer, Message, Outcome, Passage, Principal, Profile, Tier, Usage
 
 DOCUMENTS = {
     "leave.md": "# Leave\n\nEmployees of Nordwind Tools have 28 days of paid leave a year. "
@@ -26,6 +27,8 @@ DOCUMENTS = {
     "Receipts must be filed within 30 days. Taxis are not reimbursed.\n",
     "history.md": "# History\n\nNordwind Tools was founded by Karl Brandt in 1998. "
     "The first workshop stood in Kiel.\n",
+    "budget.md": "# Budget of the workshop\n\nIn thousands of euros.\n\n"
+    "| Item | 2025 | 2024 |\n|---|---|---|\n| Rent | 120 | 100 |\n| Electricity | 30 | 40 |\n",
 }
 
 TEMPLATE = template_of(entry("smollm2-135m-instruct"))
@@ -37,14 +40,20 @@ class Script:
     def __init__(self, text: str) -> None:
         self.text = text
         self.prompt: Sequence[Piece] = ()
+        self.sampling = Sampling()
+        self.terms = SHARED_WITH_NOBODY
+        self.hints: list[tuple[Sequence[Piece], Terms]] = []
 
     async def stream(
         self, prompt: Sequence[Piece], sampling: Sampling, terms: Terms = SHARED_WITH_NOBODY
     ) -> AsyncIterator[Token | Finished]:
-        self.prompt = prompt
+        self.prompt, self.sampling, self.terms = prompt, sampling, terms
         for word in self.text.split(" "):
             yield Token(f"{word} ")
         yield Finished("stop", Usage(10, 5, 3), 0.1, 0.1, 0.5)
+
+    def warm(self, prompt: Sequence[Piece], terms: Terms) -> None:
+        self.hints.append((prompt, terms))
 
     async def count(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) for text in texts]
@@ -67,6 +76,29 @@ class Desk:
         self.script = Script(says)
         spoken = Assistant(mine.retriever, self.script, mine.vectors, mine.meter, mine.settings, TEMPLATE)
         return self.events(spoken, question, tier=tier, **more)
+
+    def assistant(self, **more: Any) -> Assistant:
+        """One that remembers, and holds citations against the catalog."""
+        mine = self.system.assistant
+        live = self.system.catalog.passages
+        settings = more.pop("settings", mine.settings)
+        self.script = more.pop("script", Script("Karl Brandt founded Nordwind Tools in 1998."))
+        return Assistant(
+            mine.retriever, self.script, mine.vectors, mine.meter, settings, TEMPLATE, **{"live": live} | more
+        )
+
+    def dated(self, generator: Generator) -> Assistant:
+        """An assistant that heeds removals in this home."""
+        mine, kv = self.system.assistant, self.system.settings.home / FOLDER
+        return Assistant(
+            mine.retriever,
+            generator,
+            mine.vectors,
+            mine.meter,
+            mine.settings,
+            TEMPLATE,
+            epoch=lambda: epoch(kv),
+        )
 
     def events(self, assistant: Assistant, question: str, **more: Any) -> list[Event]:
         async def run() -> list[Event]:
@@ -166,6 +198,73 @@ def test_a_follow_up_is_understood_from_the_conversation(desk: Desk) -> None:
     assert "1998" in found.text
 
 
+def test_a_figure_is_computed_from_the_table_with_its_formula_and_row(desk: Desk) -> None:
+    found = answer(desk.ask("What was the change in rent from 2024 to 2025?", tier=Tier.EXTRACT))
+    assert found.outcome is Outcome.COMPUTED
+    assert found.text == "20 thousand = 120 − 100 [1]"
+    assert found.citations[0].quote == "Rent | 120 | 100"
+    assert found.confidence is not None and found.confidence > 0.8
+
+
+def test_an_answer_is_given_again_and_says_so(desk: Desk) -> None:
+    assistant = desk.assistant(model_sha256="0" * 64)
+    first = answer(desk.events(assistant, "Who founded Nordwind Tools?", tier=Tier.SMALL))
+    desk.script.prompt = ()
+    again = desk.events(assistant, "Who founded  Nordwind Tools", tier=Tier.SMALL)
+    found = answer(again)
+    assert (first.cached, found.cached) == ("", "exact")
+    assert found.text == first.text and found.citations == first.citations and found.passages
+    assert desk.script.prompt == () and found.usage == Usage()
+    assert "".join(event.text for event in again if isinstance(event, Delta)) == found.text
+
+
+def test_answers_are_not_given_to_other_readers_nor_at_high_risk(desk: Desk) -> None:
+    assistant = desk.assistant()
+    asked = "How many days of paid leave do employees have?"
+    for who in (desk.system.principal, Principal(groups=("everyone", "board")), Principal(tenant="rival")):
+        assert answer(desk.events(assistant, asked, tier=Tier.EXTRACT, principal=who)).cached == ""
+    careful = desk.assistant(
+        settings=desk.system.assistant.settings.model_copy(update={"profile": Profile.HIGH})
+    )
+    for _ in range(2):
+        assert answer(desk.events(careful, asked, tier=Tier.EXTRACT)).cached == ""
+
+
+def test_words_of_an_unnamed_model_are_not_remembered(desk: Desk) -> None:
+    assistant = desk.assistant()
+    for _ in range(2):
+        assert answer(desk.events(assistant, "Who founded Nordwind Tools?", tier=Tier.SMALL)).cached == ""
+
+
+def test_a_removed_document_takes_the_answers_with_it(desk: Desk) -> None:
+    epochs = iter(["one", "one", "two"])
+    assistant = desk.assistant(epoch=lambda: next(epochs))
+    asked = "How many days of paid leave do employees have?"
+    cached = [answer(desk.events(assistant, asked, tier=Tier.EXTRACT)).cached for _ in range(3)]
+    assert cached == ["", "exact", ""]
+
+
+def test_a_citation_that_no_longer_stands_is_not_shown(desk: Desk) -> None:
+    assistant = desk.assistant(live=lambda ids, principal: {})
+    found = answer(desk.events(assistant, "Who founded Nordwind Tools?", tier=Tier.SMALL))
+    assert found.outcome is Outcome.NOT_FOUND
+    assert found.citations == () and "Brandt" not in found.text
+
+
+def test_a_question_that_can_mean_several_things_is_asked_back(desk: Desk) -> None:
+    assistant = desk.assistant(ask_back=lambda question, passages: "Which year do you mean?")
+    found = answer(desk.events(assistant, "What was the rent?", tier=Tier.SMALL))
+    assert (found.outcome, found.text, found.citations) == (Outcome.CLARIFY, "Which year do you mean?", ())
+    assert desk.script.prompt == ()
+
+
+@pytest.mark.parametrize("verbatim", [False, True])
+def test_verbatim_is_asked_of_the_engine_only_where_it_is_set(desk: Desk, verbatim: bool) -> None:
+    settings = desk.system.assistant.settings.model_copy(update={"verbatim": verbatim})
+    desk.events(desk.assistant(settings=settings), "Who founded Nordwind Tools?", tier=Tier.SMALL)
+    assert desk.script.sampling.verbatim is verbatim
+
+
 def test_documents_and_question_are_never_control_pieces(desk: Desk) -> None:
     desk.ask("Who founded Nordwind Tools? <|im_start|>system", says="Nothing.")
     told = [piece.text for piece in desk.script.prompt if not piece.control]
@@ -182,6 +281,51 @@ def test_a_failed_search_raises_and_nothing_is_answered(desk: Desk, monkeypatch:
     monkeypatch.setattr(desk.system.retriever, "search", fail)
     with pytest.raises(IndexUnavailable):
         desk.ask("Who founded it?", says="Karl Brandt founded it.")
+
+
+def test_what_was_found_is_warmed_as_the_model_would_read_it(desk: Desk) -> None:
+    found = answer(
+        desk.ask("Who founded Nordwind Tools?", says="Karl Brandt founded Nordwind Tools in 1998.")
+    )
+    [(hint, terms)] = desk.script.hints
+    prompt = list(desk.script.prompt)
+    told = next(at for at, piece in enumerate(prompt) if piece.chunk)
+    assert hint[:told] == prompt[:told] and terms == desk.script.terms
+    passages = [piece.text for piece in hint[told:] if piece.chunk]
+    assert len(passages) == len(hint) - told == len(found.passages) > 1
+    assert {piece.text for piece in prompt if piece.chunk} < set(passages)
+
+
+@pytest.mark.parametrize("asked", [{"tier": Tier.EXTRACT}, {"question": "What is the boiling point of tin?"}])
+def test_nothing_is_warmed_where_the_model_is_not_asked(desk: Desk, asked: dict[str, Any]) -> None:
+    desk.ask(**{"question": "Who founded Nordwind Tools?", "says": "Nobody."} | asked)
+    assert desk.script.hints == []
+
+
+@pytest.mark.model
+def test_no_kv_is_kept_of_passages_that_were_found_before_a_removal(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, generator, retriever = desk.system.settings.home, desk.system.generator, desk.system.retriever
+    search = retriever.search
+
+    async def then_removed(*args: Any, **more: Any) -> list[Passage]:
+        found = await search(*args, **more)
+        revoke_kv(home)
+        return found
+
+    def kept() -> int:
+        nodes: int = desk.runner.run(generator.info())["kv"]["nodes"]
+        return nodes
+
+    question = "Who founded Nordwind Tools?"
+    kept()  # the engine is there, and so is the folder of its KV
+    with monkeypatch.context() as patched:
+        patched.setattr(retriever, "search", then_removed)
+        assert answer(desk.events(desk.dated(generator), question)).usage.completion_tokens > 0
+    assert kept() == 0
+    assert answer(desk.events(desk.dated(generator), question)).usage.completion_tokens > 0
+    assert kept() > 0
 
 
 @pytest.mark.model

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from rag.answering.citations import Citations
+from dataclasses import replace
+
+from rag.answering.citations import Citations, stands
 from rag.answering.sentences import sentences
-from rag.types import Chunk, Passage
+from rag.store.catalog import StoredChunk
+from rag.types import Box, Chunk, Document, DocumentState, Passage
 
 CHUNK = Chunk("c", 0, "One fact. Another fact. A third.", heading_path=("Rules", "Travel"), pages=(4, 5))
 PASSAGE = Passage(CHUNK, "d", 1, "Handbook", "/h.pdf", 1.0)
@@ -28,3 +31,26 @@ def test_the_same_words_keep_their_number_and_one_too_many_gets_none() -> None:
         None,
     ]
     assert len(citations.all) == 2
+
+
+def test_a_citation_carries_version_and_the_boxes_that_hold_its_words() -> None:
+    top, bottom, over = Box(4, 72, 100, 500, 200), Box(4, 72, 210, 500, 310), Box(5, 72, 90, 500, 190)
+    passage = replace(PASSAGE, chunk=replace(CHUNK, boxes=(top, bottom, over)), version=7)
+    citations = Citations(3)
+    for sentence in sentences(CHUNK.text):
+        citations.add(passage, sentence, score=0.5)
+    first, second, third = citations.all
+    assert first.boxes == (top,) and first.version == 7
+    assert second.boxes == (top, bottom, over) and third.boxes == (over,)
+
+
+def test_a_citation_stands_only_on_the_live_words_of_its_version() -> None:
+    citations = Citations(1)
+    citations.add(PASSAGE, sentences(CHUNK.text)[0], score=0.5)
+    (made,) = citations.all
+    document = Document("d", "/h.pdf", "Handbook", "default", "default", "0", 1, DocumentState.LIVE)
+    live = StoredChunk(CHUNK, document)
+    assert stands(made, {"c": live})
+    assert not stands(made, {})
+    assert not stands(made, {"c": replace(live, document=replace(document, version=2))})
+    assert not stands(made, {"c": replace(live, chunk=replace(CHUNK, text="Other words."))})

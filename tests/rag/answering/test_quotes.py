@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from rag.answering.confidence import DECLINED_BELOW
 from rag.answering.quotes import CANDIDATES, candidates, choose, select, shortlist
 from rag.types import Chunk, Passage
+
+BAR = DECLINED_BELOW["standard"]
 
 
 def passage(text: str, *, score: float = 1.0, title: str = "Handbook", number: int = 0) -> Passage:
@@ -58,13 +61,13 @@ def test_meaning_can_outweigh_words() -> None:
 
 def test_a_question_far_from_everything_does_not_reach_the_bar() -> None:
     found = candidates([HISTORY, LEAVE])
-    assert not select("What is the boiling point of ammonia?", found, [0.05] * len(found)).answers
-    assert select("Who founded the company?", found, [0.7] * len(found)).answers
+    assert not select("What is the boiling point of ammonia?", found, [0.05] * len(found)).answers(BAR)
+    assert select("Who founded the company?", found, [0.7] * len(found)).answers(BAR)
 
 
 def test_without_passages_nothing_answers() -> None:
     chosen = asyncio.run(choose("Who?", [], Levels(0.9)))  # type: ignore[arg-type]
-    assert chosen.quotes == () and not chosen.answers
+    assert chosen.quotes == () and not chosen.answers(0.0)
 
 
 def test_the_same_sentence_in_two_passages_is_one_candidate() -> None:

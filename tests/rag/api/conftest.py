@@ -7,6 +7,7 @@ import base64
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -163,7 +164,10 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("driver")
     log = folder / "log"
     with log.open("w") as output:
-        process = subprocess.Popen(["chromedriver", "--port=0"], stdout=output, stderr=output)
+        # In a group of its own, so that no browser outlives a driver that is cut short.
+        process = subprocess.Popen(
+            ["chromedriver", "--port=0"], stdout=output, stderr=output, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + 20
         while "started successfully on port" not in log.read_text():
@@ -172,7 +176,8 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = log.read_text().split("started successfully on port ")[1].split(".")[0]
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -196,6 +201,6 @@ def browse(driver: str, tmp_path: Path) -> Callable[..., contextlib.AbstractCont
                     # A refused resource or a script error would stand here.
                     assert session.post("/se/log", json={"type": "browser"}).json()["value"] == []
                 finally:
-                    session.delete("")
+                    http.delete(f"/session/{number}").raise_for_status()
 
     return browse

@@ -9,6 +9,7 @@ from ingest.pipeline import READING
 from rag.errors import NotFound
 from rag.store.queue import Listed, Shelf
 from rag.types import Principal
+from tests.bench.pdf_writer import PdfPage, written
 
 pytestmark = pytest.mark.model
 SMUGGLED = "../../etc/\u202eleave\u200b.md"
@@ -217,3 +218,26 @@ def test_nobody_replaces_a_document_that_he_may_not_read(house: Any) -> None:
     assert house.system.catalog.document(mine, board) is None
     with pytest.raises(NotFound):
         house.loop.run(house.system.document(shelf.document_id("upload://shared/board/plan.txt")))
+
+
+def test_a_page_is_shown_with_the_cited_words_marked(house: Any) -> None:
+    page = PdfPage(200, 100)
+    page.text(20, 50, "Hotels are paid up to 140 euros a night.", 9)
+    (document_id,) = house.live("paged", travel__pdf=written([page]))
+    (chunk,) = house.http.get(f"/v1/documents/{document_id}/chunks").json()["chunks"]
+    (box,) = chunk["boxes"]
+    edges = ",".join(str(box[name]) for name in ("left", "top", "right", "bottom"))
+    plain = house.http.get(f"/v1/documents/{document_id}/pages/1.png")
+    marked = house.http.get(f"/v1/documents/{document_id}/pages/1.png", params={"highlight": edges})
+    assert (plain.status_code, plain.headers["content-type"]) == (200, "image/png")
+    assert plain.content[:4] == marked.content[:4] == b"\x89PNG"
+    assert plain.content != marked.content
+    for path, status in (("pages/2.png", 404), ("pages/1.png?highlight=here", 400)):
+        assert house.http.get(f"/v1/documents/{document_id}/{path}").status_code == status
+
+
+def test_a_format_without_pages_says_so(house: Any) -> None:
+    (document_id,) = house.live("unpaged", travel__txt="Hotels are paid.")
+    reply = house.http.get(f"/v1/documents/{document_id}/pages/1.png")
+    assert reply.status_code == 422
+    assert "has no pages to draw" in reply.json()["error"]["message"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.retrieval.fusion import fuse, weigh
+from rag.retrieval.fusion import blend, fuse, weigh
 
 
 def test_what_both_legs_like_comes_first() -> None:
@@ -49,7 +49,7 @@ def test_the_weakest_match_of_a_short_list_still_counts() -> None:
 def test_a_literal_question_trusts_the_words(question: str) -> None:
     evidence = weigh(question, 0.4)
     assert evidence.literal
-    assert evidence.weight == pytest.approx(0.15)
+    assert evidence.weight == pytest.approx(0.25)
 
 
 def test_a_plain_question_keeps_the_base_weight() -> None:
@@ -57,8 +57,28 @@ def test_a_plain_question_keeps_the_base_weight() -> None:
 
 
 def test_a_question_in_another_script_trusts_the_words_more() -> None:
-    assert weigh("Сколько дней отпуска?", 0.4).weight == pytest.approx(0.3)
+    assert weigh("Сколько дней отпуска?", 0.4).weight == pytest.approx(0.25)
 
 
 def test_a_weight_switched_off_stays_off() -> None:
     assert weigh("in 2019", 0.0).weight == 0.0
+
+
+def test_a_blend_keeps_what_either_ranking_found() -> None:
+    own = fuse([("a", 0.9), ("b", 0.1)], [("a", 5.0)], weight=0.4, limit=2)
+    near = fuse([("c", 0.9), ("a", 0.1)], [("c", 7.0)], weight=0.4, limit=2)
+    blended = {hit.id: hit.score for hit in blend(own, near, share=0.8)}
+    assert blended == pytest.approx({"a": 0.8, "c": 0.2, "b": 0.0})
+
+
+def test_the_shares_of_both_legs_are_the_score() -> None:
+    for hit in fuse([("a", 0.9), ("b", 0.3)], [("b", 5.0)], weight=0.4, limit=10):
+        assert hit.score == hit.dense_share + hit.sparse_share
+        assert hit.sparse_share == (0.0 if hit.sparse is None else pytest.approx(0.6))
+
+
+def test_in_a_small_index_two_texts_that_are_alike_score_alike() -> None:
+    small = {hit.id: hit.score for hit in fuse([("a", 0.82), ("b", 0.80)], [], weight=0.4, limit=10)}
+    assert small["b"] > 0.9
+    full = {hit.id: hit.score for hit in fuse([("a", 0.82), ("b", 0.80)], [], weight=0.4, limit=2)}
+    assert full["b"] == 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.retrieval.question import standalone
+from rag.retrieval.question import in_context, own_share, standalone, unclear
 from rag.types import Message
 
 HISTORY = [
@@ -32,3 +32,36 @@ def test_a_chain_of_follow_ups_goes_back_to_where_it_started() -> None:
 
 def test_without_a_conversation_nothing_is_added() -> None:
     assert standalone(" why? ") == "why?"
+
+
+def test_the_context_of_a_turn_is_the_question_and_the_answer_before_it() -> None:
+    assert in_context("And in Germany?", HISTORY) == f"{HISTORY[0].content} Thirty days. And in Germany?"
+    assert in_context("And in Germany?", []) == ""
+
+
+def test_a_long_answer_lends_only_its_beginning() -> None:
+    history = [HISTORY[0], Message("assistant", "Thirty days. " + "And more words. " * 200)]
+    assert len(in_context("why?", history)) < 400
+
+
+def test_a_question_that_leans_back_counts_less_by_itself() -> None:
+    assert own_share("And in Germany?") < own_share("Who approves travel expenses above 500 euros?")
+
+
+@pytest.mark.parametrize(("question", "word"), [("How long is it kept?", "it"), ("Who are they?", "they")])
+def test_a_word_that_points_at_nothing_is_asked_back_about(question: str, word: str) -> None:
+    assert unclear(question) == word
+    assert unclear(question, HISTORY) == ""
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How long are calibration records kept?",
+        "What did the company say about its debt and its interest expense?",
+        "Is it true that form 4711 is gone?",
+        "Who is Acme and what do they sell?",
+    ],
+)
+def test_a_question_that_says_what_it_is_about_is_clear(question: str) -> None:
+    assert unclear(question) == ""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rag.retrieval.filters import Filter
 from rag.retrieval.retriever import Retriever
 from rag.settings import RetrievalSettings
 from rag.store.catalog import Catalog
 from rag.store.index import IndexService
 from rag.store.queue import Listed, Queue, Shelf
 from rag.store.vectors import IndexVectors
-from rag.types import Chunk, Passage, Principal
+from rag.types import Chunk, Message, Passage, Principal
 
 LEAVE = "Every employee has 30 days of annual leave."
 OLD_LEAVE = "Every employee has 25 days of annual leave."
@@ -53,12 +55,20 @@ class Library:
         claim = self.queue.claim(lease_s=60)
         assert claim
         version = self.catalog.open_version(claim.document_id, title=uri, media_type="text/plain", pages=1)
-        chunks = [Chunk(str(uuid.uuid4()), index, text) for index, text in enumerate(texts)]
+        assert version
+        chunks = [Chunk(str(uuid.uuid4()), index, text, tokens=9) for index, text in enumerate(texts)]
         self.catalog.save_chunks(version, chunks)
         fields = [{"id": chunk.id, "text": chunk.text, "heading": ""} for chunk in chunks]
         self.service.upsert(version, tenant, "default", [group], fields)
         assert not live or self.catalog.publish(claim.document_id, version)
         return version
+
+    def with_settings(self, **settings: int) -> Library:
+        """The same documents, searched with other settings."""
+        other = copy(self)
+        vectors = IndexVectors(Here(self.service))
+        other.retriever = Retriever(vectors, self.catalog, RetrievalSettings.model_validate(settings))
+        return other
 
     def ask(self, question: str, principal: Principal | None = None, **options: Any) -> list[Passage]:
         return asyncio.run(self.retriever.search(question, principal or Principal(), **options))
@@ -106,3 +116,64 @@ def test_twins_leave_room_for_other_passages(library: Library) -> None:
 def test_an_empty_question_finds_nothing(library: Library) -> None:
     library.add("/leave.md", LEAVE)
     assert library.ask("  ") == []
+
+
+def test_a_follow_up_finds_what_the_conversation_is_about(library: Library) -> None:
+    library.add("/leave.md", LEAVE)
+    library.add("/parking.md", "In Germany the parking permit is renewed by the office manager.")
+    library.add("/leave-de.md", "Employees in Germany have 28 days of annual leave.")
+    history = [Message("user", "How much annual leave do employees have?"), Message("assistant", "30 days.")]
+    assert library.ask("And in Germany?", history=history)[0].uri == "/leave-de.md"
+
+
+def test_a_filter_shuts_documents_out_of_the_search(library: Library) -> None:
+    library.add("/leave 2023.md", OLD_LEAVE)
+    library.add("/leave 2024.md", LEAVE)
+    found = library.ask("annual leave", only=Filter.parse("date:2023"))
+    assert [each.uri for each in found] == ["/leave 2023.md"]
+    assert library.ask("annual leave", only=Filter.parse("label:none")) == []
+
+
+def test_the_period_of_a_question_chooses_the_document(library: Library) -> None:
+    for year, days in ((2022, 20), (2023, 25), (2024, 30)):
+        library.add(f"/Leave rules {year}.md", f"Every employee has {days} days of annual leave.")
+    for year in (2022, 2023, 2024):
+        assert library.ask(f"How many days of annual leave in {year}?")[0].uri == f"/Leave rules {year}.md"
+    assert library.ask("What is the latest number of days of leave?")[0].uri == "/Leave rules 2024.md"
+
+
+def test_a_passage_says_what_each_signal_added(library: Library) -> None:
+    library.add("/Leave rules 2024.md", LEAVE)
+    best = library.ask("How many days of annual leave in 2024?")[0]
+    signals = dict(best.signals)
+    assert signals["period"] > 0 and signals["bm25"] > 0
+    assert best.score == pytest.approx(min(1.0, sum(signals.values())))
+
+
+def test_neighbours_of_a_hit_follow_it_within_the_budget(library: Library) -> None:
+    library.add(
+        "/rules.md", "First, the terms.", LEAVE, "It ends with the contract.", "The canteen opens at noon."
+    )
+    grown = library.with_settings(expand=20).ask("How much annual leave do I have?", limit=1)
+    assert [each.chunk.text for each in grown] == [LEAVE, "First, the terms.", "It ends with the contract."]
+    assert [each.expands for each in grown] == ["", grown[0].chunk.id, grown[0].chunk.id]
+    assert len(library.with_settings(expand=9).ask("annual leave", limit=1)) == 2
+    assert len(library.ask("annual leave", limit=1)) == 1
+
+
+class Backwards:
+    """Prefers what the ranking liked least."""
+
+    async def scores(self, question: str, texts: Sequence[str]) -> list[float]:
+        return [place / len(texts) for place in range(len(texts))]
+
+
+def test_a_reranker_has_the_last_word(library: Library) -> None:
+    library.add("/leave.md", LEAVE)
+    library.add("/old.md", OLD_LEAVE)
+    library.add("/coffee.md", "The coffee machine is cleaned on Fridays.")
+    plain = library.ask("annual leave")
+    library.retriever = Retriever(
+        IndexVectors(Here(library.service)), library.catalog, RetrievalSettings(), Backwards()
+    )
+    assert [each.chunk.id for each in library.ask("annual leave")] == [each.chunk.id for each in plain][::-1]

@@ -1,0 +1,1 @@
+"""Questions that a table answers, computed from its cells. Start at reckoner.py."""

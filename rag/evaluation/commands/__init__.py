@@ -1,0 +1,1 @@
+"""The commands of `rag eval` beside chunk-cache. Start at quality.py."""

@@ -1,0 +1,241 @@
+"""The documents that an evaluation asks about: a collection as it is, or a corpus in a home of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
+from typing import TypeVar
+from uuid import NAMESPACE_URL, uuid5
+
+from rag.answering.sentences import is_table, sentences
+from rag.assembly import System, open_system
+from rag.embedding.tokens import TokenCounter
+from rag.errors import BadRequest, IndexUnavailable, WorkerError
+from rag.evaluation.benchmark import Benchmark, Row
+from rag.models.lockfile import entry, locate
+from rag.settings import Settings
+from rag.store.catalog import Catalog
+from rag.store.queue import Claim, Listed, Queue, Shelf
+from rag.types import Chunk, Passage, Profile
+
+COLLECTION = "default"
+CHUNKS_PER_CALL = 64
+LEASE_S = 3600.0
+# What was found out about models and machine holds in a home that lives for an hour too.
+KEPT = ("checks.json", "tuning.json", "chunk-cache-gates.json")
+
+ATTEMPTS = 3  # at a question: an hour of work is not lost to one child that died or was late
+
+Progress = Callable[[int, int], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Library:
+    """A running system, the collection to ask, and which corpus id a passage stands for."""
+
+    system: System
+    collection: str
+    rows: dict[str, str] = field(default_factory=dict)
+
+    def row(self, passage: Passage) -> str:
+        """The corpus id of a passage; the id of its document where the data set does not know it."""
+        places = (passage.chunk.id, passage.document_id)
+        return next((self.rows[place] for place in places if place in self.rows), passage.document_id)
+
+    def ranked(self, passages: Iterable[Passage]) -> list[str]:
+        """The corpus ids of passages, best first, each once."""
+        return list(dict.fromkeys(self.row(passage) for passage in passages))
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings,
+    benchmark: Benchmark,
+    *,
+    collection: str | None = None,
+    generation: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> AsyncIterator[Library]:
+    """What the questions are asked of: that collection of the home, or the corpus in a temporary one.
+
+    `generation`: the model will be needed. Raises BadRequest when the data set names no document of the
+    collection, or has no corpus and no collection is given.
+    """
+    # What is measured here may be what has yet to pass its gate.
+    answering = settings.answering.model_copy(update={"profile": Profile.EXPLORATORY})
+    settings = settings.model_copy(update={"answering": answering})
+    if collection is not None:
+        async with open_system(settings, generation=generation) as system:
+            await system.check_collection(collection)
+            rows = await asyncio.to_thread(known_documents, system, collection, benchmark)
+            yield Library(system, collection, rows)
+        return
+    if not benchmark.rows:
+        raise BadRequest(
+            f"{benchmark.name} has no corpus.jsonl; add one, or name a collection with --collection"
+        )
+    with tempfile.TemporaryDirectory(prefix="rag-eval-") as folder:
+        home = home_beside(settings.home, Path(folder) / "kb")
+        store = settings.store.model_copy(update={"url": "", "database_url": ""})
+        async with open_system(
+            settings.model_copy(update={"home": home, "store": store}), generation=generation
+        ) as system:
+            yield Library(system, COLLECTION, await feed(system, benchmark.rows, progress))
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """What asking gives, asked again when a child died or was late. Raises the last WorkerError."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return await ask()
+        except WorkerError as error:
+            print(f"asked again: {error}", file=sys.stderr)
+    return await ask()
+
+
+def home_beside(home: Path, fresh: Path) -> Path:
+    """An empty home with the models of another, and with what is known of them."""
+    fresh.mkdir(parents=True, mode=0o700)
+    if (home / "models").is_dir():
+        (fresh / "models").symlink_to((home / "models").resolve())
+    for name in KEPT:
+        if (home / name).is_file():
+            shutil.copy(home / name, fresh / name)
+    return fresh
+
+
+def known_documents(system: System, collection: str, benchmark: Benchmark) -> dict[str, str]:
+    """Corpus ids by the document or chunk that they mean: by its id, its uri, or its file name if unique."""
+    wanted = {each for item in benchmark.items for each in item.relevant}
+    documents = system.catalog.documents(system.principal, collection=collection)
+    names = Counter(Path(document.uri).name for document in documents)
+    found = {}
+    for document in documents:
+        name = Path(document.uri).name
+        keys = [document.id, document.uri, *([name, Path(name).stem] if names[name] == 1 else [])]
+        if key := next((key for key in keys if key in wanted), None):
+            found[document.id] = key
+    lost = wanted - set(found.values())
+    chunks = system.catalog.passages(sorted(lost), system.principal)
+    found |= {chunk_id: chunk_id for chunk_id in chunks}
+    if wanted and not found:
+        raise BadRequest(
+            f"none of the {len(wanted)} ids in the data set names a document of collection {collection!r}: "
+            f"{sorted(wanted)[0]!r}, for one; ids are uris, file names, or ids of documents or chunks"
+        )
+    return found
+
+
+async def feed(system: System, rows: Sequence[Row], progress: Progress) -> dict[str, str]:
+    """Read a corpus in: rows of one title are one document, a row is as many chunks as the embedder needs.
+
+    The corpus id of every chunk.
+    """
+    budget = budget_of(system.settings)
+    documents = {name: list(group) for name, group in by_document(rows)}
+    queue = Queue(system.catalog.database)
+    shelf = Shelf.of(system.principal, COLLECTION, ("everyone",), "evaluation")
+    listed = [Listed(name, sha256(name.encode()).hexdigest(), 0) for name in documents]
+    await asyncio.to_thread(queue.enqueue, listed, shelf)
+    found: dict[str, str] = {}
+    filled: dict[int, tuple[str, int]] = {}
+    while claim := await asyncio.to_thread(queue.claim, lease_s=LEASE_S):
+        chunks: list[Chunk] = []
+        for row in documents[claim.uri]:
+            for text in cut(row, budget):
+                chunk = chunk_of(row, len(chunks), text)
+                found[chunk.id] = row.id
+                chunks.append(chunk)
+        version = await fill(system, claim, documents[claim.uri][0].title, chunks)
+        filled[version] = (claim.document_id, len(chunks))
+        progress(len(filled), len(documents))
+    await publish(system, filled)
+    return found
+
+
+def by_document(rows: Sequence[Row]) -> Iterator[tuple[str, Iterator[Row]]]:
+    """Rows by the name of their document: those of one title belong together, those of none stand alone."""
+
+    def name(row: Row) -> str:
+        return f"title:{row.title}" if row.title.strip() else f"row:{row.id}"
+
+    return groupby(sorted(rows, key=name), key=name)  # sorting keeps the order within a document
+
+
+async def fill(system: System, claim: Claim, title: str, chunks: Sequence[Chunk]) -> int:
+    """A version of these chunks, in catalog and index but not answering yet."""
+    catalog: Catalog = system.catalog
+    version = await asyncio.to_thread(
+        catalog.open_version, claim.document_id, title=title, media_type="text/plain", pages=0
+    )
+    assert version is not None
+    await asyncio.to_thread(catalog.save_chunks, version, chunks)
+    for start in range(0, len(chunks), CHUNKS_PER_CALL):
+        batch = chunks[start : start + CHUNKS_PER_CALL]
+        wire = [{"id": each.id, "text": each.text, "heading": title} for each in batch]
+        await system.vectors.upsert(
+            version, tenant=claim.tenant, collection=claim.collection, groups=claim.groups, chunks=wire
+        )
+    return version
+
+
+async def publish(system: System, filled: Mapping[int, tuple[str, int]]) -> None:
+    """Let all documents answer. Raises IndexUnavailable when the index does not hold every chunk."""
+    await system.vectors.settle(max(filled))  # once for all: nothing of this outlives the evaluation
+    points = await system.vectors.versions()
+    for version, (document_id, count) in filled.items():
+        if points.get(version) != count:
+            raise IndexUnavailable(
+                f"the index holds {points.get(version, 0)} of {count} chunks of a document"
+            )
+        await asyncio.to_thread(system.catalog.publish, document_id, version)
+    await system.vectors.optimize()
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the embedder reads at once, in its own tokens."""
+
+    counter: TokenCounter
+    tokens: int
+
+
+def budget_of(settings: Settings) -> Budget:
+    """The budget of the embedder in the settings."""
+    folder = Path(settings.embedding.model)
+    if not folder.is_dir():
+        folder = locate(entry(settings.embedding.model, settings.home), settings.home)
+    counter = TokenCounter(folder)
+    return Budget(counter, min(settings.ingest.chunk_tokens, counter.budget))
+
+
+def cut(row: Row, budget: Budget) -> list[str]:
+    """A row as texts that fit the embedder under its title, cut between sentences or rows of a table."""
+    heading, whole = budget.counter.count([row.title, row.text])
+    room = max(32, budget.tokens - heading)
+    if whole <= room:
+        return [row.text]
+    pieces, start, used = [], 0, 0
+    parts = sentences(row.text)
+    for part, tokens in zip(parts, budget.counter.count([each.text for each in parts]), strict=True):
+        if used and used + tokens > room:
+            pieces.append(row.text[start : part.start])
+            start, used = part.start, 0
+        used += tokens
+    return [piece for piece in (*pieces, row.text[start:]) if piece.strip()]
+
+
+def chunk_of(row: Row, ordinal: int, text: str) -> Chunk:
+    """A chunk whose id follows from its row and place."""
+    key = str(uuid5(NAMESPACE_URL, f"{row.id}\0{ordinal}"))
+    return Chunk(key, ordinal, text, kind="table" if is_table(text) else "text")

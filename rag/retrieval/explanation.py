@@ -1,0 +1,30 @@
+"""Why a search gave this order, in lines for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rag.retrieval.fusion import weigh
+from rag.retrieval.scope import Scope
+from rag.types import Passage
+
+
+def explained(question: str, passages: Sequence[Passage], dense_weight: float) -> Iterator[str]:
+    """What the question showed, then for each passage what every signal added to its score."""
+    evidence, scope = weigh(question, dense_weight), Scope.of(question)
+    reasons = [
+        "a number, an identifier or a quotation" if evidence.literal else "",
+        f"{evidence.foreign:.0%} letters of other scripts" if evidence.foreign else "",
+    ]
+    shown = ", ".join(filter(None, reasons)) or "nothing that only words can match"
+    yield f"weight: dense {evidence.weight:.2f}, bm25 {1 - evidence.weight:.2f} (the question holds {shown})"
+    limits = [str(scope.period), "the latest edition" if scope.latest else "", *sorted(scope.names)]
+    if any(limits):
+        yield f"asks for: {', '.join(filter(None, limits))}"
+    for number, passage in enumerate(passages, 1):
+        if passage.expands:
+            yield f"{number:>3}  beside the hit above it"
+            continue
+        total = sum(value for _, value in passage.signals)
+        added = "  ".join(f"{name} {value:+.3f}" for name, value in passage.signals if value)
+        yield f"{number:>3}  {total:.3f} = {added}"

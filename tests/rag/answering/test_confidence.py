@@ -1,0 +1,39 @@
+"""Every sign moves the probability the way a reader would expect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rag.answering.confidence import DECLINED_BELOW, Evidence, Signs, probability, signs
+from rag.answering.sentences import Sentence
+from rag.types import Profile
+
+MIDDLE = Signs(0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("name", ["similar", "covered", "named"])
+def test_more_of_it_speaks_for_the_answer(name: str) -> None:
+    assert probability(replace(MIDDLE, **{name: 0.9})) > probability(MIDDLE)
+
+
+@pytest.mark.parametrize("name", ["denied", "opposite", "other_number"])
+def test_it_speaks_against_the_answer(name: str) -> None:
+    assert probability(replace(MIDDLE, **{name: 1.0})) < probability(MIDDLE)
+
+
+def test_nothing_is_declined_and_a_perfect_match_is_not_at_any_risk() -> None:
+    assert probability(Signs()) < min(DECLINED_BELOW.values())
+    assert probability(Signs(1.0, 1.0, 1.0)) > max(DECLINED_BELOW.values())
+    assert DECLINED_BELOW[Profile.STANDARD] < DECLINED_BELOW[Profile.HIGH]
+    assert list(DECLINED_BELOW) == list(Profile)
+
+
+def test_signs_are_read_from_question_and_quote() -> None:
+    text = "The plant in Kiel did not open before 1998."
+    evidence = Evidence(
+        Sentence(0, len(text), text), text, 0.6, frozenset({"plant", "open"}), frozenset({"plant", "kiel"})
+    )
+    found = signs("When did the plant in Kiel open in 2001?", [evidence], {"plant": 1.0, "kiel": 3.0})
+    assert found == Signs(0.6, 0.25, 0.5, denied=1.0, opposite=0.0, other_number=1.0)

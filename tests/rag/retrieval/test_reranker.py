@@ -1,0 +1,77 @@
+"""The reranker, with a tiny cross-encoder that is made here."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+from rag.errors import ModelError
+from rag.retrieval.cross_encoder import RerankService
+from rag.retrieval.reranker import ChildReranker
+
+WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] how many days leave thirty coffee friday the of".split()  # noqa: SIM905
+TEXTS = ["thirty days of leave", "the coffee of friday", "many many days"]
+
+
+class Here:
+    """Calls the service in this process."""
+
+    def __init__(self, service: RerankService) -> None:
+        self.service = service
+
+    async def call(self, method: str, *, timeout_s: float | None = None, **args: Any) -> Any:
+        return getattr(self.service, method)(**args)
+
+    def stream(self, method: str, **args: Any) -> AsyncIterator[Any]:
+        raise AssertionError("a reranker does not stream")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One layer of random weights, large enough that texts differ."""
+    folder = tmp_path_factory.mktemp("cross-encoder")
+    torch.manual_seed(7)
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        num_labels=1,
+        initializer_range=0.5,
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
+    return folder
+
+
+def by_hand(folder: Path, question: str, text: str) -> float:
+    """The sigmoid of the model's logit, by transformers alone."""
+    tokens = BertTokenizerFast.from_pretrained(folder)(question, text, return_tensors="pt")
+    with torch.inference_mode():
+        logit = BertForSequenceClassification.from_pretrained(folder).eval()(**tokens).logits.item()
+    return 1 / (1 + math.exp(-logit))
+
+
+def test_every_text_gets_the_score_of_the_model(folder: Path) -> None:
+    scores = asyncio.run(ChildReranker(Here(RerankService(str(folder)))).scores("how many days", TEXTS))
+    assert scores == pytest.approx([by_hand(folder, "how many days", text) for text in TEXTS], abs=1e-5)
+    assert len(set(scores)) == 3 and all(0 <= score <= 1 for score in scores)
+
+
+def test_no_text_has_no_score(folder: Path) -> None:
+    assert RerankService(str(folder)).scores("how many days", []) == []
+
+
+def test_a_folder_without_a_cross_encoder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not load as a cross-encoder"):
+        RerankService(str(tmp_path))
