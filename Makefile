@@ -40,7 +40,7 @@ test: check  ## everything that CI runs
 format: setup  ## rewrite code and generated docs in house format
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/python .setup/docs.py
 
-bench: setup  ## measure (SUITE=ingest|retrieval|answers|engine); tables here, JSON in tests/bench/out
+bench: setup  ## measure (SUITE=NAME, a file of tests/bench); tables here, JSON in tests/bench/out
 	@set -e; for suite in $(SUITE); do $(BIN)/python tests/bench/$$suite.py; done
 
 lock: setup  ## resolve the dependencies anew and write .setup/lock
