@@ -56,7 +56,7 @@ class Indexer:
             Parsed(
                 claim.uri,
                 len(parsed.get("chunks", ())),
-                size_bytes=parsed.get("size_bytes", claim.size_bytes),
+                size_bytes=claim.size_bytes,
                 fetch_s=fetched - started,
                 parse_s=time.monotonic() - fetched,
                 cpu_s=parsed.get("cpu_s", 0.0),

@@ -79,8 +79,7 @@ class Pipeline:
         """
         generation = await self._generation()
         shelf = self._shelf(source, wanted)
-        cursor = await asyncio.to_thread(self.jobs.cursor, shelf.tenant, shelf.collection, shelf.source)
-        changes = await asyncio.to_thread(source.changes, cursor)
+        changes = await self._changes(source, shelf)
         async with self.job(shelf, wanted, generation, on_event) as run:
             await self.upkeep.reconcile(generation)
             await asyncio.to_thread(self._plan, changes, shelf, wanted, run)
@@ -89,7 +88,7 @@ class Pipeline:
             )
             await self.upkeep.regroup(generation)
             # Paths given by hand: what an earlier run of other paths left is done too.
-            fetching = source if source.name else self.folder([Path("/")])
+            fetching = source if source.name else self.anywhere()
             await self._work({source.name: fetching}, generation, run)
             await self.upkeep.purge()
         return run.summary()
@@ -107,7 +106,7 @@ class Pipeline:
             count, size = await asyncio.to_thread(self.queue.waiting, {""}, job)
             resumed = 0 if job else count
             run.tally(Planned(0, 0, 0, 0, waiting=count, resumed=resumed, waiting_bytes=size))
-            await self._work({"": self.folder([Path("/")])}, generation, run)
+            await self._work({"": self.anywhere()}, generation, run)
             await self.upkeep.regroup(generation)
             await self.upkeep.purge()
         return run.summary()
@@ -120,8 +119,7 @@ class Pipeline:
         """What a run would do; nothing is changed."""
         await self._generation()
         shelf = self._shelf(source, wanted)
-        cursor = await asyncio.to_thread(self.jobs.cursor, shelf.tenant, shelf.collection, shelf.source)
-        changes = await asyncio.to_thread(source.changes, cursor)
+        changes = await self._changes(source, shelf)
         plan = await asyncio.to_thread(
             self.queue.plan, changes.items, shelf, roots=changes.roots, deleted=changes.gone
         )
@@ -137,6 +135,15 @@ class Pipeline:
         """Paths given by hand as a source."""
         limit = self.settings.ingest.max_file_bytes
         return FolderSource(paths, home=self.settings.home, max_file_bytes=limit)
+
+    def anywhere(self) -> FolderSource:
+        """What fetches any file, to whichever path it was once found under."""
+        return self.folder([Path("/")])
+
+    async def _changes(self, source: Source, shelf: Shelf) -> Changes:
+        """What the source has, since its last finished run."""
+        cursor = await asyncio.to_thread(self.jobs.cursor, shelf.tenant, shelf.collection, shelf.source)
+        return await asyncio.to_thread(source.changes, cursor)
 
     async def _generation(self) -> Generation:
         """The one that answers. Raises SettingsError when the settings ask for another that nobody builds."""
@@ -209,9 +216,8 @@ class Pipeline:
             except SourceError as error:
                 await self._after_a_failure(claim, error, run.tally)
             except WorkerError as error:
-                await (
-                    vectors.info()
-                )  # an index that cannot start is not the document's fault: it ends the run
+                # An index that cannot start is not the document's fault: it ends the run.
+                await vectors.info()
                 await self._after_a_failure(claim, error, run.tally)
 
         await run.runner.work(self.queue, process, sources.keys(), job=run.only, paused=run.paused)
@@ -224,8 +230,7 @@ class Pipeline:
             await asyncio.to_thread(self.queue.unchanged, claim.document_id)
             tally(Unchanged(claim.uri))
             return
-        sha256, size = parsed["sha256"], parsed.get("size_bytes", claim.size_bytes)
-        await asyncio.to_thread(self.queue.has_read, claim.document_id, sha256, size)
+        await asyncio.to_thread(self.queue.has_read, claim.document_id, parsed["sha256"])
         # Before the container is published: later nobody would look for the parts any more.
         await self._take_parts(claim, parsed.get("parts", ()), tally)
         filled = await indexer.fill(claim, parsed, worker=self.queue.worker)

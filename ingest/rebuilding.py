@@ -13,7 +13,7 @@ from ingest.indexing import Indexer, Read
 from ingest.jobs import Listener, Planned, Published, Quarantined, Summary
 from ingest.pipeline import Pipeline
 from ingest.run import Run, Wanted
-from ingest.sources.folder import FolderSource
+from ingest.runners.runner import first
 from rag.errors import BadRequest, NotFound, Overloaded, ParseError
 from rag.store.generations import Generation, differences
 from rag.store.indexes import recipe_of
@@ -32,18 +32,23 @@ class Rebuild:
         self._home = pipeline.settings.home
         self._originals = Originals(self._home)
 
-    def due(self) -> list[str]:
-        """How today's settings differ from those of the live generation, in words."""
+    def due(self, *, force: bool = False) -> list[str]:
+        """How today's settings differ from those of the live generation, in words.
+
+        Raises BadRequest when they do not, unless `force` asks for a generation all the same.
+        """
         recipe = recipe_of(self._pipeline.settings)
-        return differences(self._generations.live(recipe).recipe, recipe)
+        found = differences(self._generations.live(recipe).recipe, recipe)
+        if not found and not force:
+            raise BadRequest("the settings are those of the live generation; --force builds one all the same")
+        return found
 
     async def run(self, *, force: bool = False, on_event: Listener | None = None) -> Summary:
         """Build, catch up with what changed meanwhile, go live. The generation before is kept.
 
         Raises BadRequest when nothing differs and `force` is not set, Overloaded when another process builds.
         """
-        if not force and not await asyncio.to_thread(self.due):
-            raise BadRequest("the settings are those of the live generation; --force builds one all the same")
+        await asyncio.to_thread(self.due, force=force)
         with alone(self._home):
             generation = await asyncio.to_thread(self._generations.build, recipe_of(self._pipeline.settings))
             shelf = Shelf("", "", (), "", source=f"generation {generation.number}")
@@ -61,12 +66,8 @@ class Rebuild:
 
     async def _tidy(self, generation: Generation) -> None:
         """Retire what a killed run left half-filled."""
-        vectors = self._pipeline.indexes.of(generation)
         await asyncio.to_thread(self._catalog.retire_filling, generation.number)
-        known = await asyncio.to_thread(self._catalog.complete_versions, generation.number)
-        indexed = await vectors.versions()
-        await vectors.delete([version for version in indexed if version not in known])
-        lost = [version for version, count in known.items() if indexed.get(version, 0) != count]
+        lost = await self._pipeline.upkeep.compare(generation)
         await asyncio.to_thread(self._catalog.retire_versions, lost)
         await self._pipeline.upkeep.purge()
 
@@ -87,9 +88,12 @@ class Rebuild:
                 while waiting:
                     await self._fill(waiting.popleft(), read, indexer, failed, run)
 
-        async with asyncio.TaskGroup() as group:
-            for number in range(min(run.runner.workers, len(waiting))):
-                group.create_task(pull(number))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(min(run.runner.workers, len(waiting))):
+                    group.create_task(pull(number))
+        except* Exception as problems:
+            raise first(problems) from None
 
     async def _fill(
         self, claim: Claim, read: Read, indexer: Indexer, failed: dict[str, str], run: Run
@@ -112,8 +116,7 @@ class Rebuild:
         kept = self._originals.path(claim.sha256)
         if claim.sha256 and kept.exists():
             return kept
-        limit = self._pipeline.settings.ingest.max_file_bytes
-        return FolderSource([Path("/")], home=self._home, max_file_bytes=limit).fetch(claim.uri, kept)
+        return self._pipeline.anywhere().fetch(claim.uri, kept)
 
 
 @contextmanager

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from rag.store.catalog import Catalog
+from rag.store.database import batches
 from rag.store.generations import Generation, Generations
 from rag.store.indexes import Indexes
 from rag.store.originals import Originals
 from rag.store.queue import Queue
 from rag.store.revocation import revoke_kv
 from rag.store.tables import documents, versions
-
-BATCH = 500  # digests in one statement
 
 
 class Upkeep:
@@ -29,6 +28,15 @@ class Upkeep:
     async def reconcile(self, generation: Generation) -> None:
         """Make catalog and index agree: unknown points go, documents that lost points are done again."""
         await asyncio.to_thread(self._queue.retire_orphans)
+        lost = await self.compare(generation)
+        if lost:
+            await asyncio.to_thread(self._queue.requeue, lost)
+        await self.regroup(generation)
+        await self.purge()
+        await asyncio.to_thread(self._sweep_originals)
+
+    async def compare(self, generation: Generation) -> list[int]:
+        """Delete the points of a generation's index that nobody knows; the versions that lost some."""
         vectors = self._indexes.of(generation)
         # The index first: a version that appears there later was opened in the catalog before that.
         indexed = await vectors.versions()
@@ -36,12 +44,7 @@ class Upkeep:
         known = await asyncio.to_thread(self._catalog.complete_versions, generation.number)
         await vectors.delete([each for each in indexed if each not in hidden and each not in known])
         short = [version for version, count in known.items() if indexed.get(version, 0) != count]
-        lost = [version for version in short if await vectors.settle(version) != known[version]]
-        if lost:
-            await asyncio.to_thread(self._queue.requeue, lost)
-        await self.regroup(generation)
-        await self.purge()
-        await asyncio.to_thread(self._sweep_originals)
+        return [version for version in short if await vectors.settle(version) != known[version]]
 
     async def regroup(self, generation: Generation) -> None:
         """Bring the rights of documents, which already bind every reader, into the index."""
@@ -77,17 +80,15 @@ class Upkeep:
 
     def _drop_originals(self, digests: Sequence[str]) -> None:
         # Under the write lock: who keeps bytes enters their row in one transaction with them.
-        with self._catalog.database.writing() as connection:
-            for digest in set(digests) - wanted(connection, digests):
-                self._originals.drop(digest)
+        for some in batches(digests):
+            with self._catalog.database.writing() as connection:
+                for digest in set(some) - wanted(connection, some):
+                    self._originals.drop(digest)
 
     def _sweep_originals(self) -> None:
         """Delete bytes that nobody refers to any more, once a day."""
-        if not self._originals.is_due():
-            return
-        old = self._originals.old()
-        for start in range(0, len(old), BATCH):
-            self._drop_originals(old[start : start + BATCH])
+        if self._originals.is_due():
+            self._drop_originals(self._originals.old())
 
 
 def wanted(connection: Connection, digests: Sequence[str]) -> set[str]:

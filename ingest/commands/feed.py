@@ -20,7 +20,7 @@ from ingest.commands.show import progress, show
 from ingest.declaration import Declared
 from ingest.erasure import Receipt, erase
 from ingest.forecast import Forecast, forecast, rates
-from ingest.jobs import Listener, Summary
+from ingest.jobs import Summary
 from ingest.pipeline import Pipeline
 from ingest.run import Wanted
 from ingest.sources.source import Changes, Source
@@ -191,10 +191,7 @@ class Work:
         async with opened(self._context) as system, self._pipeline(system) as pipeline:
 
             async def run(source: Source, wanted: Wanted) -> None:
-                def nothing(_event: Any) -> None: ...
-
-                listener: Listener = nothing
-                summary = await pipeline.sync(source, wanted, on_event=listener)
+                summary = await pipeline.sync(source, wanted)
                 if summary.new or summary.changed or summary.gone or summary.regrouped:
                     show(summary)
 

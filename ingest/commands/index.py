@@ -14,7 +14,6 @@ from ingest.commands.show import progress, show
 from ingest.forecast import Forecast, of_chunks, rates
 from ingest.jobs import Summary
 from ingest.rebuilding import Rebuild
-from rag.errors import BadRequest
 from rag.store.generations import Generation
 
 
@@ -35,9 +34,7 @@ def reindex(
     elif drop is not None:
         give_up(context, drop)
     else:
-        due, expected = asyncio.run(look(context))
-        if not due and not force:
-            raise BadRequest("the settings are those of the live generation; --force builds one all the same")
+        due, expected = asyncio.run(look(context, force))
         typer.echo("\n".join(f"  {each}" for each in due) or "  no setting changed")
         typer.echo(f"a new generation: {expected}")
         typer.echo("the index of today answers until then and is kept for rag reindex --back")
@@ -46,7 +43,7 @@ def reindex(
         show(asyncio.run(build(context, force)))
 
 
-async def look(context: typer.Context) -> tuple[list[str], Forecast]:
+async def look(context: typer.Context, force: bool) -> tuple[list[str], Forecast]:
     """What differs from the live generation, and what a new one will take."""
     async with opened(context) as system:
         pipeline = system.pipeline()
@@ -55,7 +52,7 @@ async def look(context: typer.Context) -> tuple[list[str], Forecast]:
         speed = rates(pipeline.jobs.all(system.principal), pipeline.settings.home, chunks)
         size = sum(each.size_bytes for each in documents)
         expected = of_chunks(len(documents), size, chunks, speed, pipeline.settings.cost)
-        return Rebuild(pipeline).due(), expected
+        return Rebuild(pipeline).due(force=force), expected
 
 
 async def build(context: typer.Context, force: bool) -> Summary:

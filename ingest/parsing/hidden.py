@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 # Zero-width characters, bidi controls, invisible operators, tag characters, variation selectors 17-256, and
 # the control characters other than tab and line feed. The joiners U+200C and U+200D stay: Persian, Hindi and
@@ -13,12 +12,6 @@ HIDDEN = re.compile(
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e01ef]"
 )
 LINE_ENDS = re.compile("\r\n|[\r\x0c\x85\u2028\u2029]")
-
-
-@lru_cache(maxsize=4096)
-def is_hidden(character: str) -> bool:
-    """Whether a character is dropped by `clean`."""
-    return HIDDEN.fullmatch(character) is not None
 
 
 def clean(text: str) -> str:

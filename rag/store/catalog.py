@@ -23,11 +23,9 @@ from sqlalchemy import (
     update,
 )
 
-from rag.store.database import Database
+from rag.store.database import Database, batches
 from rag.store.tables import bands, chunks, documents, versions
 from rag.types import Box, Chunk, Document, DocumentState, Principal
-
-VARIABLES_PER_STATEMENT = 500
 
 
 class VersionStatus(StrEnum):
@@ -74,8 +72,7 @@ class Catalog:
         """The chunks of these ids that are live and that the principal may read."""
         found: dict[str, StoredChunk] = {}
         with self.database.reading() as connection:
-            for start in range(0, len(chunk_ids), VARIABLES_PER_STATEMENT):
-                wanted = chunk_ids[start : start + VARIABLES_PER_STATEMENT]
+            for wanted in batches(chunk_ids):
                 query = (
                     select(chunks, *COLUMNS)
                     .join(versions, versions.c.version == chunks.c.version)
@@ -312,24 +309,25 @@ class Catalog:
 
     def retire_versions(self, numbers: Sequence[int]) -> None:
         """Give up versions whose points are lost."""
-        with self.database.writing() as connection:
-            retire_where(connection, versions.c.version.in_(numbers))
+        for some in batches(numbers):
+            with self.database.writing() as connection:
+                retire_where(connection, versions.c.version.in_(some))
 
     def digests(self, numbers: Sequence[int]) -> list[str]:
         """The digests of the bytes that these versions were made of, each once."""
-        query = select(versions.c.sha256).where(versions.c.version.in_(numbers)).distinct()
+        found: set[str] = set()
         with self.database.reading() as connection:
-            return list(connection.execute(query).scalars())
+            for some in batches(numbers):
+                query = select(versions.c.sha256).where(versions.c.version.in_(some))
+                found |= set(connection.execute(query).scalars())
+        return sorted(found)
 
     def forget(self, gone: Sequence[int]) -> None:
         """Drop retired versions whose points are no longer in the index."""
-        with self.database.writing() as connection:
-            for version in gone:
-                connection.execute(
-                    delete(versions).where(
-                        versions.c.version == version, versions.c.status == VersionStatus.RETIRED
-                    )
-                )
+        for some in batches(gone):
+            retired = (versions.c.version.in_(some), versions.c.status == VersionStatus.RETIRED)
+            with self.database.writing() as connection:
+                connection.execute(delete(versions).where(*retired))
 
     def _complete(self, *conditions: ColumnElement[bool]) -> dict[int, int]:
         query = select(versions.c.version, versions.c.chunks).where(*conditions)

@@ -6,10 +6,10 @@ Its tables are in tables.py, what is particular to Postgres in postgres.py.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
@@ -20,6 +20,15 @@ from rag.store import postgres
 FILE = "permafrost.db"
 REVISION = "0002"  # the newest step in migrations/versions; a test keeps the two equal
 BUSY_TIMEOUT_S = 30
+VALUES_PER_STATEMENT = 500
+
+T = TypeVar("T")
+
+
+def batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The values in slices that fit one statement, and one transaction that keeps nobody waiting."""
+    for start in range(0, len(values), VALUES_PER_STATEMENT):
+        yield values[start : start + VALUES_PER_STATEMENT]
 
 
 class Database:

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, sel
 from rag.errors import BadRequest, NotFound
 from rag.store.database import Database
 from rag.store.processes import is_gone, this_process
+from rag.store.queue import HELD_JOBS, TO_DO
 from rag.store.tables import cursors, documents, jobs
 from rag.types import DocumentState, JobState, Principal
 
@@ -88,10 +89,10 @@ class Jobs:
         with self._database.writing() as connection:
             found = connection.execute(select(jobs.c.progress).where(jobs.c.id == job)).first()
             if found is None:
-                raise NotFound(f"no job {job!r}; `rag jobs` lists them")
+                raise unknown(job)
             connection.execute(
                 update(jobs)
-                .where(jobs.c.id == job, jobs.c.state.not_in((JobState.PAUSED, JobState.CANCELLED)))
+                .where(jobs.c.id == job, jobs.c.state.not_in(HELD_JOBS))
                 .values(**mine, state=JobState.RUNNING, error="")
             )
             return dict(found.progress)
@@ -108,7 +109,7 @@ class Jobs:
         with self._database.reading() as connection:
             found = connection.execute(select(jobs.c.state).where(jobs.c.id == job)).scalar()
         if found is None:
-            raise NotFound(f"no job {job!r}; `rag jobs` lists them")
+            raise unknown(job)
         return JobState(found)
 
     def finish(self, job: str, error: str = "") -> None:
@@ -123,15 +124,15 @@ class Jobs:
 
     def pause(self, job: str) -> None:
         """Let its documents wait; those in work are finished. Raises NotFound; BadRequest when it is over."""
-        self._turn(job, JobState.PAUSED, allowed=OPEN)
+        self._turn(job, JobState.PAUSED)
 
     def resume(self, job: str) -> None:
         """Let a paused run go on. Raises NotFound or BadRequest."""
-        self._turn(job, JobState.RUNNING, allowed=OPEN)
+        self._turn(job, JobState.RUNNING)
 
     def cancel(self, job: str) -> None:
         """End a run; what it published stays. Raises NotFound, or BadRequest when it is over."""
-        self._turn(job, JobState.CANCELLED, allowed=OPEN)
+        self._turn(job, JobState.CANCELLED)
 
     def bury(self) -> None:
         """Mark the runs whose process is gone; what they left to do is done by the next one."""
@@ -151,7 +152,7 @@ class Jobs:
         """One run of the principal's tenant. Raises NotFound."""
         found = self._read(principal, 1, jobs.c.id == job)
         if not found:
-            raise NotFound(f"no job {job!r}; `rag jobs` lists them")
+            raise unknown(job)
         return found[0]
 
     def all(self, principal: Principal, *, limit: int = 1000) -> list[Job]:
@@ -188,14 +189,18 @@ class Jobs:
                 names = {"tenant": tenant, "collection": collection, "source": source}
                 connection.execute(insert(cursors).values(**names, **values))
 
-    def _turn(self, job: str, state: JobState, *, allowed: tuple[JobState, ...]) -> None:
+    def _turn(self, job: str, state: JobState) -> None:
         now = self.state(job)
-        if now not in allowed:
+        if now not in OPEN:
             raise BadRequest(f"job {job} is {now} and cannot be {state}")
         with self._database.writing() as connection:
             connection.execute(
-                update(jobs).where(jobs.c.id == job, jobs.c.state.in_(allowed)).values(state=state)
+                update(jobs).where(jobs.c.id == job, jobs.c.state.in_(OPEN)).values(state=state)
             )
+
+
+def unknown(job: str) -> NotFound:
+    return NotFound(f"no job {job!r}; `rag jobs` lists them")
 
 
 def forget_old(connection: Connection) -> None:
@@ -215,7 +220,6 @@ def here(tenant: str, collection: str, source: str) -> tuple[Any, ...]:
 
 
 def job_of(row: Row[Any], count: Mapping[tuple[str, str], int]) -> Job:
-    to_do = (DocumentState.PENDING, DocumentState.PARSING, DocumentState.EMBEDDING)
     return Job(
         id=row.id,
         tenant=row.tenant,
@@ -229,7 +233,7 @@ def job_of(row: Row[Any], count: Mapping[tuple[str, str], int]) -> Job:
         error=row.error,
         created_at=row.created_at,
         finished_at=row.finished_at,
-        waiting=sum(count.get((row.id, state), 0) for state in to_do),
+        waiting=sum(count.get((row.id, state), 0) for state in TO_DO),
         quarantined=count.get((row.id, DocumentState.QUARANTINED), 0),
         alive=row.worker is not None and not is_gone(row.worker),
     )

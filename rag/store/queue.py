@@ -14,7 +14,6 @@ from sqlalchemy import (
     Text,
     and_,
     cast,
-    delete,
     func,
     insert,
     or_,
@@ -23,16 +22,15 @@ from sqlalchemy import (
 )
 
 from rag.store.catalog import VersionStatus, remove_one, retire
-from rag.store.database import Database
+from rag.store.database import Database, batches
 from rag.store.plan import Listed, Plan, Shelf, is_under, plan
 from rag.store.processes import is_gone, this_process
 from rag.store.tables import documents, jobs, versions
 from rag.types import DocumentState, JobState
 
 IN_WORK = (DocumentState.PARSING, DocumentState.EMBEDDING)
+TO_DO = (DocumentState.PENDING, *IN_WORK)
 HELD_JOBS = (JobState.PAUSED, JobState.CANCELLED)
-# Others write in between: a million documents in one transaction would keep them waiting for hours.
-ITEMS_PER_TRANSACTION = 500
 UPLOADS = "upload"  # the source of documents that came over the API; we keep their bytes
 
 
@@ -85,9 +83,10 @@ class Queue:
         self, items: Sequence[Listed], shelf: Shelf, *, job: str | None = None, priority: int = 0
     ) -> None:
         """Ask for these documents to be indexed. What is live of them answers until the new version is."""
-        for start in range(0, len(items), ITEMS_PER_TRANSACTION):
+        # Others write in between: a million documents in one transaction would keep them waiting for hours.
+        for some in batches(items):
             with self._database.writing() as connection:
-                for item in items[start : start + ITEMS_PER_TRANSACTION]:
+                for item in some:
                     put(connection, item, shelf, job=job, priority=priority)
 
     def replace_parts(self, claim: Claim, parts: Sequence[Listed], recipe: str) -> list[str]:
@@ -142,17 +141,18 @@ class Queue:
 
     def requeue(self, live_versions: Sequence[int]) -> int:
         """Index the documents of these live versions again, because the index lost some of their points."""
-        with self._database.writing() as connection:
-            # Without its recipe a version is no reason to skip the same bytes.
-            connection.execute(
-                update(versions).where(versions.c.version.in_(live_versions)).values(recipe="")
-            )
-            done = connection.execute(
-                update(documents)
-                .where(documents.c.live_version.in_(live_versions), documents.c.state == DocumentState.LIVE)
-                .values(state=DocumentState.PENDING, attempts=0, job=None)
-            )
-            return int(done.rowcount)
+        count = 0
+        for some in batches(live_versions):
+            with self._database.writing() as connection:
+                # Without its recipe a version is no reason to skip the same bytes.
+                connection.execute(update(versions).where(versions.c.version.in_(some)).values(recipe=""))
+                done = connection.execute(
+                    update(documents)
+                    .where(documents.c.live_version.in_(some), documents.c.state == DocumentState.LIVE)
+                    .values(state=DocumentState.PENDING, attempts=0, job=None)
+                )
+                count += int(done.rowcount)
+        return count
 
     def claim(
         self, *, lease_s: float, sources: Collection[str] | None = None, job: str | None = None
@@ -190,19 +190,17 @@ class Queue:
 
     def look_at(self, document_ids: Sequence[str]) -> list[Claim]:
         """These documents as claims, without taking them: for an index that is built beside the live one."""
-        found = []
         with self._database.reading() as connection:
-            for document_id in document_ids:
-                row = connection.execute(select(documents).where(documents.c.id == document_id)).first()
-                if row:
-                    found.append(claim_of(row, 0, ""))
-        return found
+            return [
+                claim_of(row, 0, "")
+                for some in batches(document_ids)
+                for row in connection.execute(select(documents).where(documents.c.id.in_(some)))
+            ]
 
     def waiting(self, sources: Collection[str] | None = None, job: str | None = None) -> tuple[int, int]:
         """How many documents of these sources wait or are in work, and their bytes as far as known."""
-        states = (DocumentState.PENDING, *IN_WORK)
         query = select(func.count(), func.coalesce(func.sum(documents.c.size_bytes), 0)).where(
-            documents.c.state.in_(states), *self._claimable(sources, job)
+            documents.c.state.in_(TO_DO), *self._claimable(sources, job)
         )
         with self._database.reading() as connection:
             count, size = connection.execute(query).one()
@@ -220,7 +218,7 @@ class Queue:
             .join(jobs, jobs.c.id == documents.c.job, isouter=True)
             .where(
                 documents.c.source == UPLOADS,
-                documents.c.state.in_((DocumentState.PENDING, *IN_WORK)),
+                documents.c.state.in_(TO_DO),
                 *self._claimable(None, None),
             )
             .order_by(jobs.c.created_at)
@@ -266,13 +264,13 @@ class Queue:
             query = select(documents.c.attempts).where(documents.c.id == document_id)
             return int(connection.execute(query).scalar() or 0)
 
-    def has_read(self, document_id: str, sha256: str, size_bytes: int) -> None:
+    def has_read(self, document_id: str, sha256: str) -> None:
         """What the bytes are that a worker of ours has read; from now on it is embedded."""
         with self._database.writing() as connection:
             connection.execute(
                 update(documents)
                 .where(self._is_ours(document_id))
-                .values(sha256=sha256, size_bytes=size_bytes, state=DocumentState.EMBEDDING)
+                .values(sha256=sha256, state=DocumentState.EMBEDDING)
             )
 
     def unchanged(self, document_id: str) -> None:
@@ -299,16 +297,15 @@ class Queue:
     def withdraw(self, job: str) -> int:
         """Take back what a job still has to do: what is live stays so, what never was goes. How many."""
         with self._database.writing() as connection:
-            states = (DocumentState.PENDING, *IN_WORK)
             query = select(documents.c.id, documents.c.live_version).where(
-                documents.c.job == job, documents.c.state.in_(states)
+                documents.c.job == job, documents.c.state.in_(TO_DO)
             )
             rows = connection.execute(query).all()
             for row in rows:
-                retire(connection, row.id, VersionStatus.FILLING)
                 if row.live_version is None:
-                    connection.execute(delete(documents).where(documents.c.id == row.id))
+                    remove_one(connection, row.id)
                 else:
+                    retire(connection, row.id, VersionStatus.FILLING)
                     # Without a fingerprint the next run sees it as changed.
                     connection.execute(
                         update(documents)
@@ -319,12 +316,13 @@ class Queue:
 
     def reasons(self, document_ids: Sequence[str]) -> list[tuple[str, str]]:
         """Uri and reason of documents that were set aside."""
-        found = []
+        columns = (documents.c.uri, documents.c.reason)
         with self._database.reading() as connection:
-            for document_id in document_ids:
-                query = select(documents.c.uri, documents.c.reason).where(documents.c.id == document_id)
-                found += [(row.uri, row.reason) for row in connection.execute(query)]
-        return found
+            return [
+                (uri, reason)
+                for some in batches(document_ids)
+                for uri, reason in connection.execute(select(*columns).where(documents.c.id.in_(some)))
+            ]
 
     def retire_orphans(self) -> None:
         """Retire half-filled versions whose worker is gone, so that their points can be deleted."""

@@ -95,7 +95,7 @@ def measure_catalog(documents: int, chunks: int, tokens: int, url: str) -> tuple
         before = held(catalog, Path(home))
         started = time.perf_counter()
         while claim := queue.claim(lease_s=60):
-            queue.has_read(claim.document_id, "a" * 64, 9_000)
+            queue.has_read(claim.document_id, "a" * 64)
             queue.replace_parts(claim, [], "1")
             version = catalog.open_version(
                 claim.document_id,

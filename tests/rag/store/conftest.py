@@ -137,7 +137,7 @@ def publish(catalog: Catalog, queue: Queue) -> Publish:
         queue.enqueue([Listed(uri, fingerprint, 1)], shelf, job=job)
         claim = queue.claim(lease_s=60)
         assert claim
-        queue.has_read(claim.document_id, f"sha-{fingerprint}", 1)
+        queue.has_read(claim.document_id, f"sha-{fingerprint}")
         version = catalog.open_version(claim.document_id, title=uri, media_type="text/plain", pages=1)
         assert version
         catalog.save_chunks(version, [Chunk(f"{uri}-{version}", 0, f"text of {uri} {fingerprint}")])

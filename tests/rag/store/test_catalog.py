@@ -192,3 +192,14 @@ def test_failures_are_counted_and_a_release_is_not_one(catalog: Catalog, queue: 
 
 def test_the_start_time_of_no_process_is_empty() -> None:
     assert started(0) == ""
+
+
+def test_more_versions_than_a_statement_takes_values_are_asked_for_at_once(
+    catalog: Catalog, queue: Queue
+) -> None:
+    version = publish(catalog, queue, "/a")
+    many = list(range(version, 40_000))  # SQLite takes 32,766 values
+    assert len(catalog.digests(many)) == 1
+    catalog.retire_versions(many)
+    catalog.forget(many)
+    assert catalog.hidden_versions() == []

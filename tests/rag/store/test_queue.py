@@ -118,6 +118,20 @@ def test_parts_come_and_go_with_their_container(catalog: Catalog, queue: Queue) 
         assert connection.execute(select(documents)).all() == []
 
 
+def test_a_cancelled_container_takes_the_parts_along_that_were_live(catalog: Catalog, queue: Queue) -> None:
+    jobs = Jobs(catalog.database)
+    job = jobs.start(EVERYONE, "default", "", {})
+    queue.enqueue([Listed("/box.zip", "a")], SHELF, job=job)
+    box = take(queue)
+    queue.replace_parts(box, [Listed("/box.zip!/a.txt", "1")], "1")
+    part = take(queue)
+    version = catalog.open_version(part.document_id, title="", media_type="", pages=0, worker=queue.worker)
+    assert version and catalog.publish(part.document_id, version)
+    jobs.cancel(job)
+    queue.withdraw(job)
+    assert catalog.documents(EVERYONE) == [] and catalog.retired_versions() == [version]
+
+
 def test_new_readers_of_a_container_are_readers_of_its_parts(catalog: Catalog, queue: Queue) -> None:
     queue.enqueue([Listed("/box.zip", "a")], SHELF)
     box = take(queue)
@@ -154,7 +168,7 @@ def test_what_waits_is_counted_with_its_bytes(queue: Queue, state: DocumentState
 def test_a_long_listing_is_entered_in_several_transactions(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag.store.queue.ITEMS_PER_TRANSACTION", 2)
+    monkeypatch.setattr("rag.store.database.VALUES_PER_STATEMENT", 2)
     listing = [Listed("/a", "a", 1), Listed("/b", "a", 1), Listed("/c", "a", 1), Listed(None, "a", 1)]  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         queue.enqueue(listing, SHELF)
