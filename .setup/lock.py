@@ -66,7 +66,7 @@ def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     default: list[str] = project["dependencies"]
     extras: dict[str, list[str]] = project["optional-dependencies"]
-    added = [line for name in ("ray", "postgres", "s3", "dev") for line in extras[name]]
+    added = [line for name in ("ray", "postgres", "s3", "tracing", "dev") for line in extras[name]]
     whole = resolve([*default, *added, *BUILD])
     pins = LOCK / "pins.tmp"
     pins.write_text("\n".join(block.split(" \\")[0] for blocks in whole.values() for block in blocks) + "\n")
@@ -85,7 +85,7 @@ def main() -> None:
     write("llama.txt", {"llama-cpp-python": whole["llama-cpp-python"]}, without=set())
     write("build.txt", part(BUILD), without=set())
     write("offline.txt", resolve(extras["offline"], deps=False), without=set())
-    for name in ("dev", "postgres", "ray", "s3"):
+    for name in ("dev", "postgres", "ray", "s3", "tracing"):
         write(f"{name}.txt", part(extras[name]), without=have | APART | cuda)
     pins.unlink()
 

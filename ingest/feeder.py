@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from sqlalchemy import Connection, select
+
 from ingest.pipeline import READING, Pipeline
 from ingest.run import Wanted, begin
 from ingest.upload import EVERYONE, Upload, uri_of
-from rag.errors import BadRequest, NotFound, Overloaded
+from rag.errors import BadRequest, Forbidden, NotFound, Overloaded
 from rag.store.originals import Originals
 from rag.store.queue import UPLOADS, Listed, Shelf, put
-from rag.types import JobState, Principal
+from rag.store.tables import documents
+from rag.types import JobState, Principal, Right
 
 GATHER_S = 0.5  # what arrives within this time becomes one job
 POLL_S = 5.0  # how often we look for what other processes left or resumed
@@ -160,9 +163,10 @@ class Feeder:
         ids = []
         with self._pipeline.catalog.database.writing() as connection:
             for draft in upload.drafts:
-                self._originals.place(draft.path, draft.sha256)
                 uri = uri_of(wanted.collection, wanted.groups, draft.name)
-                item = Listed(uri, draft.sha256, draft.size_bytes, draft.name)
+                owner = owner_of(connection, shelf.document_id(uri), wanted.principal, draft.name)
+                self._originals.place(draft.path, draft.sha256)
+                item = Listed(uri, draft.sha256, draft.size_bytes, draft.name, owner=owner)
                 put(connection, item, shelf, job=job, priority=wanted.priority)
                 ids.append(shelf.document_id(uri))
         return tuple(ids)
@@ -175,6 +179,16 @@ def shelf_of(wanted: Wanted) -> Shelf:
     )
 
 
+def owner_of(connection: Connection, document_id: str, sender: Principal, name: str) -> str:
+    """Whose the document is that is sent now. Raises Forbidden for one of others that the sender replaces."""
+    owner = connection.execute(select(documents.c.owner).where(documents.c.id == document_id)).scalar()
+    if owner is None:
+        return sender.user
+    if owner != sender.user and not sender.may(Right.CURATE):
+        raise Forbidden(f"{name!r} is there already and not yours: send it under another name")
+    return str(owner)
+
+
 def wanted_of(
     principal: Principal, collection: str, groups: Collection[str], labels: Collection[str]
 ) -> Wanted:
@@ -183,6 +197,8 @@ def wanted_of(
         raise BadRequest(f"{collection[:100]!r} cannot be the name of a collection")
     if len(labels) > MAX_LABELS or not all(map(is_plain, labels)):
         raise BadRequest(f"at most {MAX_LABELS} labels of at most {MAX_LABEL} characters can be given")
+    if not principal.may_see(collection):
+        raise BadRequest(f"your key is not for the collection {collection!r}")
     if foreign := sorted(set(groups) - set(principal.groups)):
         raise BadRequest(f"you are not in the group {foreign[0][:100]!r}; documents go to groups of your own")
     usual = EVERYONE if set(EVERYONE) <= set(principal.groups) else principal.groups

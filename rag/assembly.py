@@ -19,7 +19,7 @@ from rag.assistant import Assistant
 from rag.cost.meter import Meter
 from rag.engine.generator import Engine, Generator
 from rag.engine.remote import RemoteGenerator
-from rag.errors import ModelError, NotFound, SettingsError, UnknownModel
+from rag.errors import Forbidden, ModelError, NotFound, SettingsError, UnknownModel
 from rag.models import gates
 from rag.models.lockfile import ChatTemplate, Entry, entry, locate
 from rag.models.templates import families
@@ -34,7 +34,7 @@ from rag.store.jobs import Jobs
 from rag.store.queue import Queue
 from rag.store.revocation import FOLDER, epoch
 from rag.store.vectors import Vectors
-from rag.types import Document, Principal, Tier
+from rag.types import Document, Principal, Right, Tier
 from rag.wire import Receipt
 from rag.workers import Worker
 
@@ -43,7 +43,10 @@ PAGE_S = 20.0  # for one page
 
 @dataclass(frozen=True)
 class System:
-    """Everything that answers and feeds, for one home. Children start at their first call."""
+    """Everything that answers and feeds, for one home. Children start at their first call.
+
+    `principal` is the owner of the home, for whom the command line and the SDK in process act.
+    """
 
     settings: Settings
     principal: Principal
@@ -88,14 +91,14 @@ class System:
             starts.append(self.generator.info())
         await asyncio.gather(*starts, return_exceptions=True)
 
-    async def collections(self) -> list[str]:
+    async def collections(self, principal: Principal) -> list[str]:
         """Names of the collections that hold a document the principal may read."""
-        documents = await asyncio.to_thread(self.catalog.documents, self.principal)
+        documents = await asyncio.to_thread(self.catalog.documents, principal)
         return sorted({document.collection for document in documents})
 
-    async def check_collection(self, name: str | None) -> None:
-        """Raises UnknownModel when there is no such collection."""
-        if name is not None and name not in (known := await self.collections()):
+    async def check_collection(self, name: str | None, principal: Principal) -> None:
+        """Raises UnknownModel when there is no such collection for this reader."""
+        if name is not None and name not in (known := await self.collections(principal)):
             raise UnknownModel(f"no collection {name!r}; have {', '.join(known) or 'none yet'}")
 
     async def ingest(
@@ -107,16 +110,18 @@ class System:
                 paths, principal=self.principal, collection=collection, groups=groups
             )
 
-    async def document(self, document_id: str) -> Document:
+    async def document(self, document_id: str, principal: Principal) -> Document:
         """One document. Raises NotFound, also for one that the principal may not read."""
-        found = await asyncio.to_thread(self.catalog.document, document_id, self.principal)
+        found = await asyncio.to_thread(self.catalog.document, document_id, principal)
         if found is None:
             raise NotFound(f"no document {document_id!r}")
         return found
 
-    async def delete(self, document_id: str) -> Receipt:
-        """Forget a document and the parts in it. Raises NotFound."""
-        document = await self.document(document_id)
+    async def delete(self, document_id: str, principal: Principal) -> Receipt:
+        """Forget a document and the parts in it. Raises NotFound, Forbidden for one of others."""
+        document = await self.document(document_id, principal)
+        if not principal.may(Right.CURATE) and not (principal.user and document.owner == principal.user):
+            raise Forbidden(f"document {document_id!r} is not yours; a curator may delete it")
         receipt = await erase(self.pipeline(), [document.id])
         return Receipt.model_validate(receipt.json())
 

@@ -6,6 +6,7 @@ RagError
 │   └── UnknownModel            404 no such model, tier or collection
 ├── Unauthorised                401 the key is missing or wrong
 ├── Refused                     403 the request comes from a place that is not served
+├── Forbidden                   403 the caller may not do this
 ├── NotFound                    404 no such document
 ├── PayloadTooLarge             413 the body is larger than the limit
 ├── SettingsError               500 rag.toml, ingest.toml or a RAG_ variable is wrong
@@ -77,6 +78,13 @@ class Refused(RagError):
 
     status = 403
     code = "origin_refused"
+
+
+class Forbidden(RagError):
+    """The caller may not do this; somebody with another role may."""
+
+    status = 403
+    code = "permission_denied"
 
 
 class NotFound(RagError):

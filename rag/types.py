@@ -11,12 +11,46 @@ Role = Literal["system", "user", "assistant"]
 ChunkKind = Literal["text", "list", "table", "code"]
 
 
+class Right(StrEnum):
+    """What somebody may do beside reading the documents of their groups. Roles are sets of these."""
+
+    ASK = "ask"  # search, ask, read documents
+    WRITE = "write"  # hand in documents, delete own ones
+    CURATE = "curate"  # delete any readable document, review feedback and golden sets
+    OPERATE = "operate"  # jobs, budgets, usage of others
+    AUDIT = "audit"  # the audit chain, the ledger, the report of models
+    ADMIN = "admin"  # keys, groups, tenants
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: one tenant and the groups whose documents may be read."""
+    """Who asks: one tenant, the groups whose documents may be read, and the rights to act.
+
+    `user` is stable over keys and sessions, empty for whoever owns the home. `key`: public id of the API key
+    or session that was shown, empty without one. `collections`: the only ones that may be seen; None: all.
+    The default is the owner of the home on this machine; requests of others never get a default.
+    """
 
     tenant: str = "default"
     groups: tuple[str, ...] = ("everyone",)
+    user: str = ""
+    key: str = ""
+    rights: frozenset[Right] = frozenset(Right)
+    collections: tuple[str, ...] | None = None
+
+    @property
+    def readership(self) -> str:
+        """The same for all who may read the same documents: what caches are kept apart by."""
+        collections = "*" if self.collections is None else "\x1f".join(sorted(self.collections))
+        return "\n".join((self.tenant, *sorted(self.groups), collections))
+
+    def may(self, right: Right) -> bool:
+        """Whether this is allowed at all; which documents is another question."""
+        return right in self.rights
+
+    def may_see(self, collection: str) -> bool:
+        """Whether a collection exists for this reader."""
+        return self.collections is None or collection in self.collections
 
 
 class DocumentState(StrEnum):

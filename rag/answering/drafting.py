@@ -46,9 +46,9 @@ class Drafter:
             verbatim=self.settings.verbatim,
         )
         # Cached KV is shared only among those who may read the same documents.
-        namespace = "\n".join((principal.tenant, *sorted(principal.groups)))
+        terms = Terms(namespace=principal.readership, user=principal.user or principal.key, reuse=self.reuse)
         text, given = "", 0
-        events = self.generator.stream(prompt, sampling, Terms(namespace=namespace, reuse=self.reuse))
+        events = self.generator.stream(prompt, sampling, terms)
         async with aclosing(events):  # type: ignore[type-var]
             async for event in events:
                 ended = False

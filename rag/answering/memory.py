@@ -43,7 +43,7 @@ class Situation:
     """
 
     tenant: str
-    groups: tuple[str, ...]
+    readership: str
     tier: str
     recipe: str
     evidence: tuple[tuple[str, int, str], ...]
@@ -51,7 +51,7 @@ class Situation:
     @classmethod
     def of(cls, principal: Principal, tier: str, recipe: str, passages: Sequence[Passage]) -> Situation:
         evidence = tuple((each.chunk.id, each.version, print_of(each)) for each in passages)
-        return cls(principal.tenant, tuple(sorted(principal.groups)), tier, recipe, evidence)
+        return cls(principal.tenant, principal.readership, tier, recipe, evidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import asyncio
 from fastapi import FastAPI
 
 import rag
+from rag.accounts.authentication import Authentication
 from rag.api import chat, documents, health, jobs, knowledge, pages
 from rag.api.gate import Gate
 from rag.api.journal import Journal
@@ -25,7 +26,8 @@ def create_app(system: System) -> FastAPI:
         app.include_router(area.router)
     handle_errors(app)
     # The last one added is the outermost.
-    app.add_middleware(Gate, settings=system.settings.server)
+    server = system.settings.server
+    app.add_middleware(Gate, settings=server, authentication=Authentication(server, system.principal))
     app.add_middleware(Shield)
     app.add_middleware(Journal)
     return app

@@ -9,13 +9,13 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from rag.api.conversation import Conversation, conversation, model_names
-from rag.api.state import system_of
+from rag.api.state import Asker, Running
 from rag.assembly import System
 from rag.assistant import Delta, Event, Final, Sources
 from rag.errors import Cancelled, RagError, WorkerError
@@ -26,25 +26,23 @@ router = APIRouter(prefix="/v1")
 
 
 @router.get("/models")
-async def models(system: Annotated[System, Depends(system_of)]) -> dict[str, Any]:
+async def models(system: Running, caller: Asker) -> dict[str, Any]:
     """What may stand in `model`: each tier, and each tier of each collection the caller may read."""
-    names = model_names(await system.collections())
+    names = model_names(await system.collections(caller))
     data = [{"id": name, "object": "model", "created": 0, "owned_by": "permafrost"} for name in names]
     return {"object": "list", "data": data}
 
 
 @router.post("/chat/completions")
-async def chat_completions(
-    body: ChatRequest, request: Request, system: Annotated[System, Depends(system_of)]
-) -> Response:
+async def chat_completions(body: ChatRequest, request: Request, system: Running, caller: Asker) -> Response:
     """A cited answer to the last message. Errors before the first word have their own status."""
     # Listing collections costs a read of the catalog: only for who names one.
     named = "/" in body.model or body.rag.collection is not None
-    asked = conversation(body, await system.collections() if named else ())
+    asked = conversation(body, await system.collections(caller) if named else ())
     reply = Reply(body, asked, system)
     events = system.assistant.ask(
         asked.question,
-        system.principal,
+        caller,
         history=asked.history,
         collection=asked.collection,
         tier=asked.tier,

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from rag.api.multipart import Form
-from rag.api.state import system_of
-from rag.assembly import System
+from rag.api.state import Asker, Running, Writer
 from rag.errors import BadRequest, NotFound
 from rag.rendering import marks
 from rag.store.originals import Originals
@@ -41,11 +40,10 @@ FORM = {
     },
 }
 SCHEMA = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
-Running = Annotated[System, Depends(system_of)]
 
 
 @router.post("", status_code=202, openapi_extra=SCHEMA)
-async def upload(request: Request, system: Running) -> UploadReply:
+async def upload(request: Request, system: Running, caller: Writer) -> UploadReply:
     """Take in files, which the named job indexes. A name stands for one document of a collection.
 
     `labels` and `groups` may come several times. Without groups everyone may read, if the sender is one.
@@ -62,18 +60,19 @@ async def upload(request: Request, system: Running) -> UploadReply:
                 raise BadRequest(f"no field {part.name[:100]!r}; have {known}")
         accepted = await system.feeder.submit(
             files,
-            system.principal,
+            caller,
             collection=(fields["collection"] or ["default"])[-1],
             groups=fields["groups"],
             labels=fields["labels"],
         )
-    documents = [await system.document(document_id) for document_id in accepted.documents]
+    documents = [await system.document(document_id, caller) for document_id in accepted.documents]
     return UploadReply(job=accepted.job, documents=documents)
 
 
 @router.get("")
 async def documents(
     system: Running,
+    caller: Asker,
     collection: str | None = None,
     state: DocumentState | None = None,
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
@@ -82,7 +81,7 @@ async def documents(
     """The documents the caller may read, by uri. `after`: the `next` of the page before."""
     found = await asyncio.to_thread(
         system.catalog.documents,
-        system.principal,
+        caller,
         collection=collection,
         state=state,
         after=place(after) if after else None,
@@ -93,20 +92,21 @@ async def documents(
 
 
 @router.get("/{document_id}")
-async def document(document_id: str, system: Running) -> Document:
+async def document(document_id: str, system: Running, caller: Asker) -> Document:
     """One document: its state, why it was set aside, what was remarkable about it."""
-    return await system.document(document_id)
+    return await system.document(document_id, caller)
 
 
 @router.get("/{document_id}/chunks")
 async def chunks(
     document_id: str,
     system: Running,
+    caller: Asker,
     limit: Annotated[int, Query(ge=1, le=PAGE)] = 100,
     after: Annotated[int, Query(ge=-1)] = -1,
 ) -> ChunksReply:
     """The text of a document's live version, piece by piece. `after`: the `next` of the page before."""
-    found = await system.document(document_id)
+    found = await system.document(document_id, caller)
     every = await asyncio.to_thread(system.catalog.chunks, found.version)
     behind = [chunk for chunk in every if chunk.ordinal > after]
     page = behind[:limit]
@@ -118,22 +118,23 @@ async def page_image(
     document_id: str,
     page: int,
     system: Running,
+    caller: Asker,
     highlight: Annotated[list[str], Query(description="left,top,right,bottom in points")] = [],  # noqa: B006
 ) -> Response:
     """A page of a PDF as a picture with boxes marked, such as those of a citation."""
-    found = await system.document(document_id)
+    found = await system.document(document_id, caller)
     picture = await system.page_images.png(found, page, marks(page, highlight))
     headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
     return Response(picture, media_type="image/png", headers=headers)
 
 
 @router.get("/{document_id}/content")
-async def content(document_id: str, system: Running) -> StreamingResponse:
+async def content(document_id: str, system: Running, caller: Asker) -> StreamingResponse:
     """The bytes of a document's live version as they came, to be saved and not shown.
 
     They are there for uploads, for parts of other documents, and for files that did not change since.
     """
-    found = await system.document(document_id)
+    found = await system.document(document_id, caller)
     file = await asyncio.to_thread(opened, found, system.settings.home)
     headers = {
         "Content-Disposition": disposition(Path(found.uri).name),
@@ -143,9 +144,12 @@ async def content(document_id: str, system: Running) -> StreamingResponse:
 
 
 @router.delete("/{document_id}")
-async def delete(document_id: str, system: Running) -> Receipt:
-    """Forget a document and the parts in it; it stops answering before the reply, which says what went."""
-    return await system.delete(document_id)
+async def delete(document_id: str, system: Running, caller: Writer) -> Receipt:
+    """Forget a document and the parts in it; it stops answering before the reply, which says what went.
+
+    Those of others need the right to curate.
+    """
+    return await system.delete(document_id, caller)
 
 
 def bookmark(document: Document) -> str:

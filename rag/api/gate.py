@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rag.accounts.authentication import Authentication
 from rag.api.problems import respond
-from rag.errors import PayloadTooLarge, RagError, Refused, Unauthorised
+from rag.errors import PayloadTooLarge, RagError, Refused
 from rag.settings import ServerSettings
 
 # The page and the probes hold nothing of anybody's.
@@ -23,8 +23,8 @@ STREAMED = (("POST", "/v1/documents"),)
 class Gate:
     """Turns requests away before anything reads them."""
 
-    def __init__(self, app: ASGIApp, *, settings: ServerSettings) -> None:
-        self.app, self.settings = app, settings
+    def __init__(self, app: ASGIApp, *, settings: ServerSettings, authentication: Authentication) -> None:
+        self.app, self.settings, self.authentication = app, settings, authentication
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,7 +34,8 @@ class Gate:
         try:
             check_host(headers, self.settings)
             check_origin(headers)
-            check_key(headers, scope["path"], self.settings.api_key)
+            if not is_open(scope["path"]):
+                scope.setdefault("state", {})["principal"] = await self.authentication.principal(headers)
             if (scope["method"], scope["path"]) not in STREAMED:
                 receive = await read_body(receive, headers, self.settings.max_body_bytes)
         except RagError as error:
@@ -61,13 +62,9 @@ def check_origin(headers: Headers) -> None:
         raise Refused("requests from pages of other sites are not served")
 
 
-def check_key(headers: Headers, path: str, api_key: str) -> None:
-    """The one place where a caller proves who it is."""
-    if not api_key or path in OPEN or path.startswith(OPEN_BELOW):
-        return
-    scheme, _, key = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), api_key.encode()):
-        raise Unauthorised("send the server's key as 'Authorization: Bearer KEY' (setting server.api_key)")
+def is_open(path: str) -> bool:
+    """Whether anybody may come here: nothing behind it is anybody's."""
+    return path in OPEN or path.startswith(OPEN_BELOW)
 
 
 async def read_body(receive: Receive, headers: Headers, limit: int) -> Receive:

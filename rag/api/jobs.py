@@ -10,55 +10,59 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
-from rag.api.state import closing_of, system_of
+from rag.api.state import Operator, Running, Writer, closing_of
 from rag.assembly import System
 from rag.errors import NotFound
 from rag.store.jobs import OPEN, Job
 from rag.store.queue import UPLOADS
+from rag.types import Principal
 from rag.wire import JobsReply
 
 router = APIRouter(prefix="/v1/jobs")
-Running = Annotated[System, Depends(system_of)]
 EVERY_S = 1.0
 HEARTBEAT_S = 10.0
 
 
 @router.get("")
-async def jobs(system: Running, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> JobsReply:
+async def jobs(
+    system: Running, caller: Writer, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> JobsReply:
     """Runs, newest first."""
-    found = await asyncio.to_thread(system.jobs.all, system.principal, limit=limit)
+    found = await asyncio.to_thread(system.jobs.all, caller, limit=limit)
     return JobsReply(jobs=found)
 
 
 @router.get("/{job_id}")
-async def job(job_id: str, system: Running) -> Job:
+async def job(job_id: str, system: Running, caller: Writer) -> Job:
     """How far one run is, its stages, and which of them the others wait for."""
-    return await asyncio.to_thread(system.jobs.get, job_id, system.principal)
+    return await asyncio.to_thread(system.jobs.get, job_id, caller)
 
 
 @router.get("/{job_id}/events")
-async def events(job_id: str, request: Request, system: Running) -> StreamingResponse:
+async def events(job_id: str, request: Request, system: Running, caller: Writer) -> StreamingResponse:
     """Server-sent events: `progress` with the job each second that it moves, then `done`."""
-    first = await job(job_id, system)
+    first = await job(job_id, system, caller)
     headers = {"X-Accel-Buffering": "no"}
-    stream = followed(first, system, closing_of(request))
+    stream = followed(first, system, caller, closing_of(request))
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
 @router.post("/{job_id}/{verb}")
-async def turn(job_id: str, verb: Literal["pause", "resume", "cancel", "retry"], system: Running) -> Job:
+async def turn(
+    job_id: str, verb: Literal["pause", "resume", "cancel", "retry"], system: Running, caller: Operator
+) -> Job:
     """Let a run wait or go on, end it, or try again what it set aside; the run as it is then.
 
     What a cancelled run has published stays. A run of a declared source goes on when that is next read.
     """
-    found = await job(job_id, system)
+    found = await job(job_id, system, caller)
     await asyncio.to_thread(VERBS[verb], system, job_id)
     if verb in ("resume", "retry") and found.source in ("", UPLOADS):
         system.feeder.wake(job_id)
-    return await job(job_id, system)
+    return await job(job_id, system, caller)
 
 
 def cancel(system: System, job_id: str) -> None:
@@ -75,7 +79,9 @@ VERBS: dict[str, Callable[[System, str], object]] = {
 }
 
 
-async def followed(found: Job, system: System, closing: asyncio.Event) -> AsyncIterator[str]:
+async def followed(
+    found: Job, system: System, caller: Principal, closing: asyncio.Event
+) -> AsyncIterator[str]:
     """A job as events, until it is over, forgotten, or the server ends."""
     told, told_at = "", time.monotonic()
     while not closing.is_set():
@@ -93,6 +99,6 @@ async def followed(found: Job, system: System, closing: asyncio.Event) -> AsyncI
             async with asyncio.timeout(EVERY_S):
                 await closing.wait()
         try:
-            found = await asyncio.to_thread(system.jobs.get, found.id, system.principal)
+            found = await asyncio.to_thread(system.jobs.get, found.id, caller)
         except NotFound:
             return

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 import rag
-from rag.api.state import system_of
-from rag.assembly import System
+from rag.api.state import Asker, Running
 from rag.wire import SearchReply, SearchRequest
 
 router = APIRouter(prefix="/v1")
 
 
 @router.post("/search")
-async def search(body: SearchRequest, system: Annotated[System, Depends(system_of)]) -> SearchReply:
+async def search(body: SearchRequest, system: Running, caller: Asker) -> SearchReply:
     """Passages for a query, best first, with the score of each leg."""
-    await system.check_collection(body.collection)
-    passages = await system.retriever.search(
-        body.query, system.principal, collection=body.collection, limit=body.limit
-    )
+    await system.check_collection(body.collection, caller)
+    passages = await system.retriever.search(body.query, caller, collection=body.collection, limit=body.limit)
     return SearchReply(passages=passages)
 
 
 @router.get("/status")
-async def status(system: Annotated[System, Depends(system_of)]) -> dict[str, Any]:
+async def status(system: Running, caller: Asker) -> dict[str, Any]:
     """Counts of documents by state, and of points in the index. No configuration."""
     counts, index = await asyncio.gather(asyncio.to_thread(system.catalog.counts), system.vectors.info())
     return {

@@ -76,7 +76,7 @@ async def opened(
     settings = settings.model_copy(update={"answering": answering})
     if collection is not None:
         async with open_system(settings, generation=generation) as system:
-            await system.check_collection(collection)
+            await system.check_collection(collection, system.principal)
             rows = await asyncio.to_thread(known_documents, system, collection, benchmark)
             yield Library(system, collection, rows)
         return

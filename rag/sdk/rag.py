@@ -156,11 +156,11 @@ class Rag:
 
     def document(self, document_id: str) -> Document:
         """One document. Raises NotFound, also for one that may not be read."""
-        return self._loop.run(self.system.document(document_id))
+        return self._loop.run(self.system.document(document_id, self.system.principal))
 
     def delete(self, document_id: str) -> Receipt:
         """Forget a document and the parts in it; what went, and what a look afterwards found."""
-        return self._loop.run(self.system.delete(document_id))
+        return self._loop.run(self.system.delete(document_id, self.system.principal))
 
     def jobs(self) -> list[Job]:
         """Runs of ingestion, newest first."""

@@ -12,17 +12,20 @@ from rag.types import Principal
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a search may see: one tenant, any of the groups, one collection or all, no hidden version."""
+    """What a search may see: one tenant, any of the groups, some collections or all, no hidden version."""
 
     tenant: str
     groups: tuple[str, ...]
-    collection: str | None = None
+    collections: tuple[str, ...] | None = None
     hidden: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, principal: Principal, *, collection: str | None = None, hidden: Sequence[int] = ()) -> Access:
-        """The rights of a principal, less the versions that are not live."""
-        return cls(principal.tenant, principal.groups, collection, tuple(hidden))
+        """The rights of a principal in one collection or all it may see, less the versions not live."""
+        allowed = principal.collections
+        if collection is not None:
+            allowed = (collection,) if principal.may_see(collection) else ()
+        return cls(principal.tenant, principal.groups, allowed, tuple(hidden))
 
     def wire(self) -> dict[str, Any]:
         """JSON values, as they cross a pipe; `Access(**wire)` is the way back."""
@@ -30,15 +33,18 @@ class Access:
 
 
 def access_filter(access: Access) -> dict[str, Any]:
-    """The filter in Qdrant's JSON form. Raises BadRequest without a tenant; no group matches nothing."""
+    """The filter in Qdrant's JSON form. Raises BadRequest without a tenant.
+
+    No group, or no collection where they are limited, matches nothing.
+    """
     if not access.tenant:
         raise BadRequest("a search needs a tenant; the principal has none")
     must: list[dict[str, Any]] = [
         *tenant_filter(access.tenant)["must"],
         {"key": "groups", "match": {"any": list(access.groups)}},
     ]
-    if access.collection is not None:
-        must.append({"key": "collection", "match": {"value": access.collection}})
+    if access.collections is not None:
+        must.append({"key": "collection", "match": {"any": list(access.collections)}})
     return {"must": must, "must_not": version_filter(access.hidden)["must"] if access.hidden else []}
 
 

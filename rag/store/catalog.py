@@ -396,8 +396,11 @@ def retire_where(connection: Connection, *conditions: ColumnElement[bool]) -> No
 
 
 def may_read(row: Row[Any], principal: Principal) -> bool:
-    """Whether groups allow it: the indexed ones and those wanted since, so a narrowing acts at once."""
+    """Whether groups and collection allow it: the indexed groups and those wanted since, so a narrowing acts
+    at once."""
     held = set(principal.groups)
+    if not principal.may_see(row.collection):
+        return False
     return not held.isdisjoint(row.wanted_groups) and (row.groups is None or not held.isdisjoint(row.groups))
 
 

@@ -18,7 +18,7 @@ from rag.errors import IndexUnavailable, RagError
 from rag.store import postgres
 
 FILE = "permafrost.db"
-REVISION = "0002"  # the newest step in migrations/versions; a test keeps the two equal
+REVISION = "0005"  # the newest step in migrations/versions; a test keeps the two equal
 BUSY_TIMEOUT_S = 30
 VALUES_PER_STATEMENT = 500
 

@@ -241,9 +241,10 @@ def access_from(fields: dict[str, Any]) -> Access:
     if not fields.get("tenant"):
         raise BadRequest("a search needs a tenant; the principal has none")
     groups: Sequence[str] = fields.get("groups") or ()
+    collections: Sequence[str] | None = fields.get("collections")
     return Access(
         tenant=fields["tenant"],
         groups=tuple(groups),
-        collection=fields.get("collection"),
+        collections=None if collections is None else tuple(collections),
         hidden=tuple(fields.get("hidden") or ()),
     )

@@ -122,7 +122,7 @@ def test_most_points_forbidden_still_leaves_a_full_list(
 ) -> None:
     store.upsert([point(number, **forbidden) for number in range(100, 400)])
     store.upsert([point(number) for number in range(1, 13)])
-    access = Access("acme", ("everyone", "staff"), "handbook", (7, 8))
+    access = Access("acme", ("everyone", "staff"), ("handbook",), (7, 8))
     # The query is a forbidden point itself, so every forbidden one would come first.
     dense, sparse = found(store, access, like=100, limit=10)
     assert len(dense) == len(sparse) == 10

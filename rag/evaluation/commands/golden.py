@@ -47,7 +47,7 @@ def make_golden(
 async def proposed(settings: Settings, collection: str, count: int, seed: int) -> list[Golden]:
     """Questions about the documents of a collection."""
     async with open_system(settings, generation=False) as system:
-        await system.check_collection(collection)
+        await system.check_collection(collection, system.principal)
         return await asyncio.to_thread(propose, system, collection, count, seed)
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ingest.pipeline import READING
-from rag.errors import NotFound
+from rag.errors import Forbidden, NotFound
 from rag.store.queue import Listed, Shelf
-from rag.types import Principal
+from rag.types import Principal, Right
 from tests.bench.pdf_writer import PdfPage, written
 
 pytestmark = pytest.mark.model
@@ -217,7 +219,34 @@ def test_nobody_replaces_a_document_that_he_may_not_read(house: Any) -> None:
     assert mine != shelf.document_id("upload://shared/board/plan.txt")
     assert house.system.catalog.document(mine, board) is None
     with pytest.raises(NotFound):
-        house.loop.run(house.system.document(shelf.document_id("upload://shared/board/plan.txt")))
+        house.loop.run(
+            house.system.document(shelf.document_id("upload://shared/board/plan.txt"), house.system.principal)
+        )
+
+
+def test_a_document_belongs_to_who_sent_it(house: Any) -> None:
+    system, loop = house.system, house.loop
+    ada, ben = (Principal(user=name, rights=frozenset({Right.ASK, Right.WRITE})) for name in ("ada", "ben"))
+    curator = replace(ben, rights=ben.rights | {Right.CURATE})
+
+    async def send(sender: Principal) -> str:
+        async with system.feeder.receiving() as files:
+            await files.add("own.txt", whole(b"The plan of Ada."))
+            return (await system.feeder.submit(files, sender, collection="owned")).documents[0]
+
+    document_id = loop.run(send(ada))
+    assert loop.run(send(ada)) == document_id
+    with pytest.raises(Forbidden, match="not yours"):
+        loop.run(send(ben))
+    with pytest.raises(Forbidden, match="not yours"):
+        loop.run(system.delete(document_id, ben))
+    assert loop.run(send(curator)) == document_id
+    assert loop.run(system.document(document_id, ben)).owner == "ada", "who corrects it does not take it away"
+    assert loop.run(system.delete(document_id, ada)).complete
+
+
+async def whole(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 def test_a_page_is_shown_with_the_cited_words_marked(house: Any) -> None:
@@ -241,3 +270,15 @@ def test_a_format_without_pages_says_so(house: Any) -> None:
     reply = house.http.get(f"/v1/documents/{document_id}/pages/1.png")
     assert reply.status_code == 422
     assert "has no pages to draw" in reply.json()["error"]["message"]
+
+
+def test_a_key_for_other_collections_sees_nothing_of_this_one(house: Any) -> None:
+    (document_id,) = house.live("walled", badges__txt="Visitors of the walled garden wear a green badge.")
+    system, loop = house.system, house.loop
+    insider, outsider = (Principal(collections=(name,)) for name in ("walled", "other"))
+    assert loop.run(system.retriever.search("green badge", insider))
+    assert loop.run(system.retriever.search("green badge", outsider)) == []
+    assert loop.run(system.retriever.search("green badge", outsider, collection="walled")) == []
+    assert loop.run(system.collections(outsider)) == []
+    with pytest.raises(NotFound):
+        loop.run(system.document(document_id, outsider))

@@ -18,7 +18,7 @@ ACCESSES = st.builds(
     Access,
     tenant=st.sampled_from(["a", "b", "A"]),
     groups=GROUPS,
-    collection=st.none() | NAMES,
+    collections=st.none() | GROUPS,
     hidden=st.lists(st.integers(0, 3), max_size=3).map(tuple),
 )
 PAYLOADS = st.fixed_dictionaries(
@@ -43,7 +43,7 @@ def test_a_point_passes_exactly_when_the_reader_may_see_it(access: Access, paylo
     assert passes == (
         payload["tenant"] == access.tenant
         and bool(set(payload["groups"]) & set(access.groups))
-        and access.collection in (None, payload["collection"])
+        and (access.collections is None or payload["collection"] in access.collections)
         and payload["version"] not in access.hidden
     )
 
@@ -51,6 +51,22 @@ def test_a_point_passes_exactly_when_the_reader_may_see_it(access: Access, paylo
 def test_no_tenant_no_filter() -> None:
     with pytest.raises(BadRequest, match="needs a tenant"):
         access_filter(Access("", ("everyone",)))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "asked", "searched"),
+    [
+        (None, None, None),
+        (None, "a", ("a",)),
+        (("a",), None, ("a",)),
+        (("a",), "a", ("a",)),
+        (("a",), "b", ()),
+    ],
+)
+def test_a_collection_that_is_not_allowed_is_not_searched(
+    allowed: tuple[str, ...] | None, asked: str | None, searched: tuple[str, ...] | None
+) -> None:
+    assert Access.of(Principal(collections=allowed), collection=asked).collections == searched
 
 
 def test_access_survives_the_pipe() -> None:

@@ -10,6 +10,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+import rag.accounts.tables
+import rag.conversations.tables
+import rag.cost.tables  # noqa: F401
 from rag.errors import IndexUnavailable
 from rag.store import database, tables
 from rag.store.catalog import Catalog

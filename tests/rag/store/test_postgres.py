@@ -15,6 +15,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
+import rag.accounts.tables
+import rag.conversations.tables
+import rag.cost.tables  # noqa: F401
 from rag.errors import IndexUnavailable, SettingsError
 from rag.store import tables
 from rag.store.catalog import Catalog

@@ -1,0 +1,3 @@
+"""Tables of keys, groups, sessions and the audit chain."""
+
+from __future__ import annotations

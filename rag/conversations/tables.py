@@ -1,0 +1,3 @@
+"""Tables of conversations, feedback and remembered replies."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Tables of the ledger, budgets and reservations."""
+
+from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Which tier answers a question. Start at router.py."""
