@@ -70,6 +70,11 @@ class System:
         return self.model.sha256
 
     @property
+    def tiers(self) -> list[str]:
+        """Names of who may word answers, from cheap to dear."""
+        return list(Tier)
+
+    @property
     def jobs(self) -> Jobs:
         """The runs of ingestion."""
         return Jobs(self.catalog.database)

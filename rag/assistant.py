@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rag.answering.account import Account
-from rag.answering.brief import refusal, worth_warming
+from rag.answering.brief import filled, refusal, worth_warming
+from rag.answering.case import Case
 from rag.answering.citations import Citations, quoted, stands
 from rag.answering.confidence import DECLINED_BELOW
 from rag.answering.drafting import Drafter
-from rag.answering.editions import outdated
-from rag.answering.grounding import Support, ground
+from rag.answering.editions import conflicts
+from rag.answering.events import Delta, Event, Final, Sources
+from rag.answering.manner import AS_SET, Manner
 from rag.answering.memory import AnswerMemory, CachePolicy, Situation, recipe_of
-from rag.answering.questions import says_something
 from rag.answering.quotes import Selection, choose
 from rag.answering.tables.evidence import MOST_ROWS, PRECISION, compute
+from rag.answering.worded import structured, worded
 from rag.cost.meter import Meter
 from rag.engine.generator import Generator
 from rag.engine.inquiry import Inquiry
-from rag.errors import RagError
+from rag.errors import BadRequest, RagError
 from rag.models.lockfile import ChatTemplate
+from rag.retrieval.filters import Filter
 from rag.retrieval.question import standalone
 from rag.retrieval.retriever import Retriever
 from rag.settings import AnsweringSettings
@@ -30,31 +33,7 @@ from rag.store.catalog import StoredChunk
 from rag.store.vectors import Vectors
 from rag.types import Answer, Message, Outcome, Passage, Principal, Profile, Tier
 
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What was found, before anything is worded."""
-
-    passages: tuple[Passage, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """Some more of the answer: only text that passed the grounding check, or is quoted."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Final:
-    """The answer, whole. Its text is the deltas put together."""
-
-    answer: Answer
-
-
-Event = Sources | Delta | Final
-
-
+MOST_VALUES = 64  # citations of a JSON answer
 Live = Callable[[Sequence[str], Principal], Mapping[str, StoredChunk]]
 AskBack = Callable[[str, Sequence[Passage]], str | None]
 
@@ -98,102 +77,109 @@ class Assistant:
         *,
         history: Sequence[Message] = (),
         collection: str | None = None,
-        tier: Tier | None = None,
+        tier: str | None = None,
         limit: int | None = None,
+        only: Filter | None = None,
+        manner: Manner = AS_SET,
     ) -> AsyncIterator[Event]:
         """The answer as it becomes certain: Sources, then Delta, then Final. A failed search raises.
 
-        The text of Final is the deltas put together, unless a cited document was removed, replaced or closed
-        to the reader meanwhile: then it is a refusal.
+        `only`: documents to answer from. The text of Final is the deltas put together, unless a cited
+        document was removed, replaced or closed to the reader meanwhile: then it is a refusal.
         """
         account = Account()
         tier = tier or self.settings.tier
-        if self.barred and tier is not Tier.EXTRACT:
+        if self.barred and tier != Tier.EXTRACT:
             raise self.barred
+        if manner.schema and tier == Tier.EXTRACT:
+            raise BadRequest("JSON answers are worded by a model: ask a tier that has one, not extract")
         asked, question = question, standalone(question, history)
         # Before the search: a document removed from here on may be among its passages.
         epoch = self.epoch() if self.epoch else None
         found = await self.retriever.search(
-            asked, principal, collection=collection, limit=limit, history=history
+            asked, principal, collection=collection, limit=limit, history=history, only=only
         )
         passages = tuple(found)
         yield Sources(passages)
         account.lap("retrieve")
 
         self.memory.at(epoch)
-        recipe = recipe_of(self.settings, self.model_sha256)
+        recipe = f"{recipe_of(self.settings, self.model_sha256)}\n{manner}"
         situation = Situation.of(principal, tier, recipe, passages)
         vector = await self._vector(question)
-        answer = self.memory.find(question, situation) or self.memory.find_alike(question, vector, situation)
+        answer = None
+        if memorable := not manner.temperature and manner.logprobs is None:
+            answer = self.memory.find(question, situation) or self.memory.find_alike(
+                question, vector, situation
+            )
         if answer:
             account.lap("recall")
             answer = replace(
                 answer, passages=passages, usage=account.usage, cost=self.meter.cost(account.cpu_s)
             )
             answer = replace(answer, seconds={**account.seconds, "total": sum(account.seconds.values())})
-            yield Delta(answer.text)
+            yield Delta(answer.text, answer.citations)
         else:
             inquiry = Inquiry(self.generator, epoch)
-            async for event in self._answer(question, principal, passages, tier, inquiry, account):
+            case = Case(
+                question,
+                principal,
+                passages,
+                tier,
+                manner,
+                inquiry,
+                account,
+                Citations(self.settings.max_quotes),
+            )
+            async for event in self._answer(case):
                 if isinstance(event, Final):
                     answer = event.answer
                 else:
                     yield event
             assert answer is not None
         answer = await self._checked(answer, principal)
-        if answer.outcome is not Outcome.CLARIFY and (tier is Tier.EXTRACT or self.model_sha256):
+        lasting = answer.outcome is not Outcome.CLARIFY and (tier == Tier.EXTRACT or self.model_sha256)
+        if memorable and lasting:
             self.memory.keep(question, situation, replace(answer, cached=""), vector)
         yield Final(answer)
 
-    async def _answer(
-        self,
-        question: str,
-        principal: Principal,
-        passages: tuple[Passage, ...],
-        tier: Tier,
-        inquiry: Inquiry,
-        account: Account,
-    ) -> AsyncIterator[Delta | Final]:
+    async def _answer(self, case: Case) -> AsyncIterator[Delta | Final]:
         """An answer that nobody was given before."""
-        if self.ask_back and (back := self.ask_back(question, passages)):
-            yield Delta(back)
-            yield Final(self._final(back, Outcome.CLARIFY, tier, Citations(1), passages, account))
+        account, passages = case.account, case.passages
+        if self.ask_back and (back := self.ask_back(case.question, passages)):
+            yield case.delta(back)
+            yield Final(self._final(case, Outcome.CLARIFY))
             return
-        if computed := compute(question, passages):
+        if not case.manner.schema and (computed := compute(case.question, passages)):
             account.lap("compute")
-            citations = Citations(MOST_ROWS)
-            text = computed.shown(citations)
-            yield Delta(text)
-            yield Final(self._final(text, Outcome.COMPUTED, tier, citations, passages, account, PRECISION))
+            case.citations = Citations(MOST_ROWS)
+            yield case.delta(computed.shown(case.citations))
+            yield Final(self._final(case, Outcome.COMPUTED, PRECISION))
             return
-        selection = await choose(question, passages, self.vectors, limit=self.settings.max_quotes)
+        selection = await choose(case.question, passages, self.vectors, limit=self.settings.max_quotes)
         account.lap("quotes")
-        citations = Citations(self.settings.max_quotes)
-        shown: list[str] = []
         outcome = Outcome.NOT_FOUND
-        answers = selection.answers(DECLINED_BELOW[self.settings.profile])
-        if not answers:
-            shown.append(refusal(passages))
-            yield Delta(shown[0])
-        elif tier is Tier.SMALL:
-            worded = self._word(question, principal, inquiry, selection, citations, account)
-            async with aclosing(worded):  # type: ignore[type-var]
-                async for text in worded:
-                    outcome = Outcome.ANSWERED
-                    shown.append(text)
-                    yield Delta(text)
-            # The next question is often about the same documents.
-            inquiry.expect(worth_warming(passages, budget_tokens=self.settings.context_tokens))
-        if answers:
+        unchecked: tuple[str, ...] = ()
+        if not selection.answers(DECLINED_BELOW[self.settings.profile]):
+            yield case.delta(refusal(passages))
+        elif case.manner.schema:
+            outcome, delta, unchecked = await self._structure(case, selection)
+            yield delta
+        else:
+            async for delta in self._word(case, selection):
+                outcome = Outcome.ANSWERED
+                yield delta
             for quote in selection.quotes:
-                citations.add(quote.passage, quote.sentence, score=quote.similarity)
-            if not shown:
+                case.citations.add(quote.passage, quote.sentence, score=quote.similarity)
+            if not case.shown:
                 outcome = Outcome.QUOTED
-                shown.append(quoted(citations))
-                yield Delta(shown[0])
+                yield case.delta(quoted(case.citations))
+        if case.tier != Tier.EXTRACT:
+            # The next question is often about the same documents.
+            case.inquiry.expect(worth_warming(passages, budget_tokens=self.settings.context_tokens))
         account.lap("ground")
-        final = self._final("".join(shown), outcome, tier, citations, passages, account, selection.confidence)
-        yield Final(final)
+        answer = self._final(case, outcome, selection.confidence)
+        yield Final(replace(answer, unchecked=unchecked))
 
     async def _vector(self, question: str) -> list[float]:
         """The question's vector, where meaning is compared."""
@@ -213,62 +199,50 @@ class Assistant:
             answer, text=refusal(()), outcome=Outcome.NOT_FOUND, citations=(), passages=(), confidence=None
         )
 
-    async def _word(
-        self,
-        question: str,
-        principal: Principal,
-        inquiry: Inquiry,
-        selection: Selection,
-        citations: Citations,
-        account: Account,
-    ) -> AsyncIterator[str]:
-        """The model's sentences that a passage supports, each with its marker; nothing else gets out."""
-        # A small model reads two passages better than eight, for less prefill: those with the quotes.
-        chosen = list(dict.fromkeys(quote.passage for quote in selection.quotes))
-        old = outdated(chosen, question)
-        chosen = [passage for passage in chosen if passage.document_id not in old]
-        said: set[str] = set()
-        drafter = Drafter(inquiry, self.settings, self.template)
-        drafts = drafter.draft(question, principal, chosen, account)
-        async with aclosing(drafts):  # type: ignore[type-var]
-            async for sentence in drafts:
-                account.lap("generate")
-                if sentence in said or not (said or says_something(question, sentence)):
-                    continue
-                support = await ground(sentence, chosen, self.vectors, question=question)
-                account.lap("ground")
-                if marker := cited(support, citations):
-                    yield f"{' ' if said else ''}{sentence} [{marker}]"
-                    said.add(sentence)
-        account.lap("generate")
+    def _drafter(self, case: Case) -> Drafter:
+        return Drafter(case.inquiry, self.settings, self.template, case.principal, case.manner)
 
-    def _final(
-        self,
-        text: str,
-        outcome: Outcome,
-        tier: Tier,
-        citations: Citations,
-        passages: tuple[Passage, ...],
-        account: Account,
-        confidence: float | None = None,
-    ) -> Answer:
+    async def _word(self, case: Case, selection: Selection) -> AsyncIterator[Delta]:
+        """The model's sentences that a passage supports; none where no model is asked."""
+        if case.tier == Tier.EXTRACT:
+            return
+        said = worded(
+            case.question, selection, self._drafter(case), self.vectors, case.citations, case.account
+        )
+        async with aclosing(said):  # type: ignore[type-var]
+            async for each in said:
+                yield case.delta(each.text, each.tokens)
+
+    async def _structure(self, case: Case, selection: Selection) -> tuple[Outcome, Delta, tuple[str, ...]]:
+        """JSON all of whose values the passages hold, or a refusal that names those they do not."""
+        case.citations = Citations(MOST_VALUES)
+        text, backed = await structured(
+            case.question, selection, self._drafter(case), case.citations, case.account
+        )
+        if backed.missing:
+            case.citations = Citations(0)
+            return Outcome.NOT_FOUND, case.delta(filled("unbacked", values=", ".join(backed.missing))), ()
+        case.shown = text
+        return Outcome.ANSWERED, Delta(text, case.citations.all), backed.unchecked
+
+    def _final(self, case: Case, outcome: Outcome, confidence: float | None = None) -> Answer:
+        account = case.account
+        cited = {each.chunk_id for each in case.citations.all}
+        found = conflicts(case.passages) if cited else []
         return Answer(
-            text=text,
+            text=case.shown,
             outcome=outcome,
-            tier=tier,
-            citations=citations.all,
-            passages=passages,
+            tier=case.tier,
+            citations=case.citations.all,
+            passages=case.passages,
             usage=account.usage,
             cost=self.meter.cost(account.cpu_s),
             seconds={**account.seconds, "total": sum(account.seconds.values())},
             model=account.model,
             confidence=confidence,
+            finish=account.finish,
+            notes=tuple(each.told for each in found if cited & {each.newer.chunk.id, each.older.chunk.id}),
         )
 
 
-def cited(support: Support, citations: Citations) -> int | None:
-    """The marker for a supported sentence; None when it is not, or would need one citation too many."""
-    verdict = support.verdict
-    if not verdict.supported or verdict.evidence is None or support.passage is None:
-        return None
-    return citations.add(support.passage, verdict.evidence, score=support.similarity)
+__all__ = ["Assistant", "Delta", "Event", "Final", "Sources"]

@@ -236,12 +236,14 @@ class Answer:
     """What the reader gets, whole. `text` carries [n] markers that point into `citations`.
 
     `confidence`: the estimated probability that what is shown answers the question; None: not estimated.
-    `cached`: "exact" or "semantic" for an answer that was given before, else empty.
+    `cached`: "exact" or "semantic" for an answer that was given before, else empty. `finish`: "length" when
+    the model's tokens ended before its words. `notes`: what a reader should know beside, such as editions
+    that differ. `unchecked`: JSON pointers of values that cannot be read off a text. `why`: why this tier.
     """
 
     text: str
     outcome: Outcome
-    tier: Tier
+    tier: str
     citations: tuple[Citation, ...]
     passages: tuple[Passage, ...]
     usage: Usage
@@ -251,3 +253,7 @@ class Answer:
     egress: str = "nothing left this machine"
     confidence: float | None = None
     cached: str = ""
+    finish: Literal["stop", "length"] = "stop"
+    notes: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    why: str = ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import json
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rag.errors import RagError, WorkerError, by_name
 from rag.store.jobs import Job
-from rag.types import Answer, Chunk, Citation, Cost, Document, Outcome, Passage, Tier, Usage
+from rag.types import Answer, Chunk, Citation, Cost, Document, Outcome, Passage, Usage
 
 AUTO = "auto"
 
@@ -46,46 +47,105 @@ class StreamOptions(Incoming):
 
 
 class RagOptions(BaseModel):
-    """What our own clients may add to a chat request."""
+    """What our own clients may add to a request for an answer."""
 
     model_config = ConfigDict(extra="forbid")
 
     collection: str | None = None
-    limit: int | None = Field(default=None, ge=1, le=100)
-    passages: bool = False
+    limit: int | None = Field(default=None, ge=1, le=100, description="passages to answer from")
+    filter: str = Field(default="", max_length=1000, description="label:policy language:de date:2023..")
+    passages: bool = Field(default=False, description="send what was found along")
+    events: Literal["plain", "typed"] = Field(
+        default="plain", description="typed: events named sources, delta, citation and final"
+    )
+    reuse: Literal["approximate", "exact", "off"] = Field(
+        default="approximate", description="which cached KV the model may use at most"
+    )
+    verbatim: bool | None = Field(default=None, description="only runs of words of the passages")
+    replayable: bool = Field(default=False, description="the same bytes today and in an audit, unshared")
+    priority: Literal["interactive", "batch"] = "interactive"
+    conversation: str | None = Field(
+        default=None, description="id of a kept conversation, or `new`; its turns are the history"
+    )
+    max_cost: float | None = Field(default=None, gt=0, description="refuse or answer cheaper above this")
 
 
-class ChatRequest(Incoming):
-    """POST /v1/chat/completions. `model` is a tier (auto, extract, small), or tier/collection."""
+class JsonSchemaFormat(Incoming):
+    """The schema that an answer must be JSON of."""
 
-    model: str = AUTO
-    messages: list[ChatMessage] = Field(min_length=1)
-    stream: bool = False
-    stream_options: StreamOptions = StreamOptions()
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    name: str = Field(min_length=1, max_length=64)
+    schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(Incoming):
+    """Text with citations, or JSON all of whose values the documents hold."""
+
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    json_schema: JsonSchemaFormat | None = None
+
+    @model_validator(mode="after")
+    def _schema_where_one_is_meant(self) -> ResponseFormat:
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("type json_schema needs the field json_schema")
+        return self
+
+    @property
+    def schema_text(self) -> str:
+        """The schema as text; empty for an answer in words."""
+        if self.type == "text":
+            return ""
+        return json.dumps(self.json_schema.schema_ if self.json_schema else {}, ensure_ascii=False)
+
+
+class Drawn(Incoming):
+    """How the model's words are drawn: the fields of OpenAI's that more than one endpoint takes."""
+
+    max_tokens: int | None = Field(default=None, ge=1, le=32_768)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    n: int | None = None
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    stop: str | list[str] | None = Field(default=None, max_length=4)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    logit_bias: dict[Annotated[str, Field(pattern=r"^\d{1,7}$")], float] | None = Field(
+        default=None, max_length=300
+    )
+
+    @field_validator("stop")
+    @classmethod
+    def _no_empty_stop(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if value is not None and not all([value] if isinstance(value, str) else value):
+            raise ValueError("an empty stop string would end every answer; leave it out")
+        return value
+
+
+class ChatRequest(Drawn):
+    """POST /v1/chat/completions. `model`: a tier (auto, extract, small), a collection, or collection:tier."""
+
+    model: str = AUTO
+    messages: list[ChatMessage] = Field(min_length=1, max_length=1000)
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=32_768)
+    n: int | None = Field(default=None, ge=1, le=4)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
     user: str | None = None
     tools: list[Any] | None = None
     functions: list[Any] | None = None
-    response_format: dict[str, Any] | None = None
+    response_format: ResponseFormat = ResponseFormat()
     rag: RagOptions = RagOptions()
 
-    @field_validator("stream_options", "rag", mode="before")
+    @field_validator("stream_options", "rag", "response_format", mode="before")
     @classmethod
     def _null_is_default(cls, value: Any) -> Any:
         return {} if value is None else value
 
-    @field_validator("n")
+    @field_validator("stream", mode="before")
     @classmethod
-    def _one_answer(cls, value: int | None) -> int | None:
-        if value not in (None, 1):
-            raise ValueError("one answer is given per request; send n=1 or leave it out")
-        return value
+    def _null_is_false(cls, value: Any) -> Any:
+        return False if value is None else value
 
     @field_validator("tools", "functions")
     @classmethod
@@ -94,14 +154,116 @@ class ChatRequest(Incoming):
             raise ValueError("tools are not offered: answers come from the documents only")
         return value
 
-    @field_validator("response_format")
+
+class CompletionRequest(Drawn):
+    """POST /v1/completions: the prompt is a question, its answer a text with citations."""
+
+    model: str = AUTO
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=16)]
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    n: Literal[1] | None = None
+    echo: Literal[False] | None = None
+    user: str | None = None
+    rag: RagOptions = RagOptions()
+
+    @field_validator("stream_options", "rag", mode="before")
     @classmethod
-    def _text_only(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value and value.get("type") != "text":
-            raise ValueError(
-                "answers are text with citations; response_format other than text is not offered"
-            )
+    def _null_is_default(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+    @property
+    def prompts(self) -> list[str]:
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+
+class InputPart(Incoming):
+    """A piece of an input message; only text is read."""
+
+    type: Literal["input_text", "output_text", "text"]
+    text: str
+
+
+class InputMessage(Incoming):
+    """One turn in the words of the responses API."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[InputPart]
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content)
+        return self.content
+
+
+class TextOptions(Incoming):
+    """How the text of a response is written."""
+
+    format: dict[str, Any] | None = None
+
+
+class ResponsesRequest(Incoming):
+    """POST /v1/responses: the part that chat clients use."""
+
+    model: str = AUTO
+    input: str | Annotated[list[InputMessage], Field(min_length=1, max_length=1000)]
+    instructions: str | None = None
+    stream: bool | None = None
+    max_output_tokens: int | None = Field(default=None, ge=1, le=32_768)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    tools: list[Any] | None = None
+    previous_response_id: None = None
+    store: bool | None = None
+    text: TextOptions | None = None
+    user: str | None = None
+    rag: RagOptions = RagOptions()
+
+    @field_validator("tools")
+    @classmethod
+    def _no_tools(cls, value: list[Any] | None) -> list[Any] | None:
+        if value:
+            raise ValueError("tools are not offered: answers come from the documents only")
         return value
+
+    @property
+    def turns(self) -> list[ChatMessage]:
+        """The conversation as messages."""
+        if isinstance(self.input, str):
+            return [ChatMessage(role="user", content=self.input)]
+        return [ChatMessage(role=each.role, content=each.text) for each in self.input]
+
+
+class EmbeddingsRequest(Incoming):
+    """POST /v1/embeddings. `input_type` tells questions from documents, for models that read them apart."""
+
+    model: str = ""
+    input: str | Annotated[list[str], Field(min_length=1, max_length=256)]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(default=None, ge=1)
+    input_type: Literal["query", "document"] = "document"
+    user: str | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+class Model(BaseModel):
+    """A name that may stand in `model`."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "permafrost"
+
+
+class Models(BaseModel):
+    """All of them that the caller may use."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
 
 
 class SearchRequest(BaseModel):
@@ -109,9 +271,10 @@ class SearchRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    query: str = Field(min_length=1)
+    query: str = Field(min_length=1, max_length=20_000)
     limit: int | None = Field(default=None, ge=1, le=100)
     collection: str | None = None
+    filter: str = Field(default="", max_length=1000, description="label:policy language:de date:2023..")
 
 
 class SearchReply(BaseModel):
@@ -178,7 +341,7 @@ class RagPart(BaseModel):
     """What an answer rests on and what it cost: the `rag` object beside OpenAI's fields."""
 
     outcome: Outcome
-    tier: Tier
+    tier: str
     citations: list[Citation]
     passages: list[Passage] | None = None
     usage: Usage
@@ -190,6 +353,12 @@ class RagPart(BaseModel):
     ignored: list[str] = []
     confidence: float | None = None
     cached: str = ""
+    finish: Literal["stop", "length"] = "stop"
+    notes: list[str] = []
+    unchecked: list[str] = []
+    why: str = ""
+    conversation: str | None = None
+    message: str | None = None
 
     def answer(self, text: str) -> Answer:
         """The answer this part and its text came from."""
@@ -206,7 +375,131 @@ class RagPart(BaseModel):
             egress=self.egress,
             confidence=self.confidence,
             cached=self.cached,
+            finish=self.finish,
+            notes=tuple(self.notes),
+            unchecked=tuple(self.unchecked),
+            why=self.why,
         )
+
+
+class TokenDetails(BaseModel):
+    """Prompt tokens that were not computed again."""
+
+    cached_tokens: int
+    approximate_tokens: int
+
+
+class UsagePart(BaseModel):
+    """Token counts in OpenAI's shape."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: TokenDetails
+
+
+class AnswerMessage(BaseModel):
+    """The answer with its markers; JSON that the documents do not back is a refusal."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: str | None = None
+
+
+class ChatChoice(BaseModel):
+    """One answer."""
+
+    index: int
+    message: AnswerMessage
+    finish_reason: Literal["stop", "length"]
+    logprobs: dict[str, Any] | None = None
+    rag: RagPart | None = None
+
+
+class ChatCompletion(BaseModel):
+    """A whole reply in OpenAI's shape, with ours beside it."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    system_fingerprint: str | None = None
+    choices: list[ChatChoice]
+    usage: UsagePart
+    rag: RagPart
+
+
+class TextChoice(BaseModel):
+    """The answer to one prompt."""
+
+    index: int
+    text: str
+    finish_reason: Literal["stop", "length"]
+    logprobs: None = None
+    rag: RagPart
+
+
+class TextCompletion(BaseModel):
+    """A whole reply of /v1/completions."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[TextChoice]
+    usage: UsagePart
+
+
+class ResponsesReply(BaseModel):
+    """A whole reply of /v1/responses; `output` holds one message with its annotations."""
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    model: str
+    status: Literal["completed", "in_progress"]
+    output: list[dict[str, Any]]
+    usage: dict[str, Any] | None
+    rag: RagPart
+
+
+class Embedding(BaseModel):
+    """A vector of unit length: numbers, or the base64 of little-endian 32-bit floats."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(BaseModel):
+    """Tokens of the texts, as the embedder counts them, its own marks left out."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embeddings(BaseModel):
+    """One vector per text, in their order."""
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong, for people, and as a code."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str
+
+
+class ErrorReply(BaseModel):
+    """An error in OpenAI's shape."""
+
+    error: ErrorDetail
 
 
 def rag_part(answer: Answer, *, passages: bool, model_sha256: str, ignored: list[str]) -> RagPart:
@@ -225,6 +518,10 @@ def rag_part(answer: Answer, *, passages: bool, model_sha256: str, ignored: list
         ignored=ignored,
         confidence=answer.confidence,
         cached=answer.cached,
+        finish=answer.finish,
+        notes=list(answer.notes),
+        unchecked=list(answer.unchecked),
+        why=answer.why,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rag.engine.generator import Finished
 from rag.types import Usage
@@ -17,6 +18,7 @@ class Account:
     cpu_started: float = field(default_factory=time.process_time)
     seconds: dict[str, float] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    finish: Literal["stop", "length"] = "stop"
     engine_cpu_s: float = 0.0
     model: str = ""
 
@@ -27,7 +29,7 @@ class Account:
 
     def settle(self, finished: Finished) -> None:
         """Book what the engine says it took."""
-        self.usage, self.engine_cpu_s = finished.usage, finished.cpu_s
+        self.usage, self.engine_cpu_s, self.finish = finished.usage, finished.cpu_s, finished.reason
 
     @property
     def cpu_s(self) -> float:

@@ -1,15 +1,17 @@
-"""The model's own words, one whole sentence at a time. Nothing here is checked yet."""
+"""The model's own words, one whole sentence at a time, or all at once. Nothing here is checked yet."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from rag.answering.account import Account
 from rag.answering.brief import marked, messages, pack
+from rag.answering.manner import Manner
 from rag.answering.sentences import sentences
-from rag.engine.generator import Finished, Generator, Reuse, Sampling, Terms
+from rag.engine.generator import Finished, Generator, Logprob
 from rag.engine.prompt import Piece, render
 from rag.models.lockfile import ChatTemplate
 from rag.settings import AnsweringSettings
@@ -21,34 +23,36 @@ PREAMBLE = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A sentence of the model, and the tokens it was drawn as, where their probabilities were asked for."""
+
+    text: str
+    tokens: tuple[Logprob, ...] = ()
+
+
 class Drafter:
-    """Asks the generator with a question and passages."""
+    """Asks the generator with a question and passages, on behalf of one reader and in one manner."""
 
     def __init__(
         self,
         generator: Generator,
         settings: AnsweringSettings,
         template: ChatTemplate,
-        reuse: Reuse = Reuse.APPROXIMATE,
+        principal: Principal,
+        manner: Manner,
     ) -> None:
-        self.template = template
-        # Approximate where the model's gate was passed: the engine falls back to exact where it was not.
-        self.generator, self.settings, self.reuse = generator, settings, reuse
+        self.generator, self.settings, self.template = generator, settings, template
+        self.terms, self.sampling = manner.terms(principal), manner.sampling(settings)
 
     async def draft(
-        self, question: str, principal: Principal, passages: Sequence[Passage], account: Account
-    ) -> AsyncIterator[str]:
+        self, question: str, passages: Sequence[Passage], account: Account
+    ) -> AsyncIterator[Draft]:
         """The sentences as they come; an unfinished last one is dropped. Closing it stops the generator."""
         prompt = await self._prompt(question, passages, account)
-        sampling = Sampling(
-            max_tokens=self.settings.max_tokens,
-            stop=("\n\n", "\nQuestion"),
-            verbatim=self.settings.verbatim,
-        )
-        # Cached KV is shared only among those who may read the same documents.
-        terms = Terms(namespace=principal.readership, user=principal.user or principal.key, reuse=self.reuse)
         text, given = "", 0
-        events = self.generator.stream(prompt, sampling, terms)
+        places: list[tuple[int, Logprob]] = []
+        events = self.generator.stream(prompt, self.sampling, self.terms)
         async with aclosing(events):  # type: ignore[type-var]
             async for event in events:
                 ended = False
@@ -56,12 +60,36 @@ class Drafter:
                     account.settle(event)
                     ended = event.reason == "stop"
                 else:
+                    places += placed(event.logprobs, len(text))
                     text += event.text
                 for sentence in sentences(text)[given : None if ended else -1]:
                     given += 1
-                    yield PREAMBLE.sub(lambda lead: lead[1].upper(), sentence.text, count=1)
+                    drawn = tuple(each for at, each in places if sentence.start <= at < sentence.end)
+                    yield Draft(PREAMBLE.sub(lambda lead: lead[1].upper(), sentence.text, count=1), drawn)
+
+    async def whole(self, question: str, passages: Sequence[Passage], account: Account) -> str:
+        """All that the model says, as one text; cut off where its tokens ended."""
+        prompt = await self._prompt(question, passages, account)
+        text = ""
+        events = self.generator.stream(prompt, self.sampling, self.terms)
+        async with aclosing(events):  # type: ignore[type-var]
+            async for event in events:
+                if isinstance(event, Finished):
+                    account.settle(event)
+                else:
+                    text += event.text
+        return text
 
     async def _prompt(self, question: str, passages: Sequence[Passage], account: Account) -> list[Piece]:
         packed = await pack(passages, self.generator, budget_tokens=self.settings.context_tokens)
         account.model = str((await self.generator.info())["name"])
         return marked(render(messages(question, packed), self.template), packed)
+
+
+def placed(drawn: Sequence[Logprob], start: int) -> list[tuple[int, Logprob]]:
+    """Tokens with where each begins in the text, the first of them at `start`."""
+    places = []
+    for each in drawn:
+        places.append((start, each))
+        start += len(each.text)
+    return places

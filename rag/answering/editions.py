@@ -25,6 +25,13 @@ class Conflict:
     now: tuple[str, ...]
     before: tuple[str, ...]
 
+    @property
+    def told(self) -> str:
+        """What a reader should know."""
+        now, before = (", ".join(each) or "no number" for each in (self.now, self.before))
+        newer, older = self.newer.title, self.older.title
+        return f"two editions differ: “{newer}” says {now}, the older “{older}” says {before}"
+
 
 def outdated(passages: Sequence[Passage], question: str) -> frozenset[str]:
     """Ids of documents that have a newer edition among the passages: "Travel policy 2024" beside "... 2026".

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 import rag
 from rag.accounts.authentication import Authentication
-from rag.api import chat, documents, health, jobs, knowledge, pages
+from rag.api import chat, completions, documents, embeddings, health, jobs, knowledge, pages, responses
 from rag.api.gate import Gate
 from rag.api.journal import Journal
 from rag.api.problems import handle_errors
@@ -22,7 +22,7 @@ def create_app(system: System) -> FastAPI:
     app = FastAPI(title="Permafrost", version=rag.__version__, docs_url=None, redoc_url=None)
     app.state.system = system
     app.state.closing = asyncio.Event()  # set when the server wants to end: streams without an end stop
-    for area in (chat, knowledge, documents, jobs, health, pages):
+    for area in (chat, completions, responses, embeddings, knowledge, documents, jobs, health, pages):
         app.include_router(area.router)
     handle_errors(app)
     # The last one added is the outermost.

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 import rag
 from rag.api.state import Asker, Running
+from rag.retrieval.filters import Filter
 from rag.wire import SearchReply, SearchRequest
 
 router = APIRouter(prefix="/v1")
@@ -18,7 +19,10 @@ router = APIRouter(prefix="/v1")
 async def search(body: SearchRequest, system: Running, caller: Asker) -> SearchReply:
     """Passages for a query, best first, with the score of each leg."""
     await system.check_collection(body.collection, caller)
-    passages = await system.retriever.search(body.query, caller, collection=body.collection, limit=body.limit)
+    only = Filter.parse(body.filter) if body.filter else None
+    passages = await system.retriever.search(
+        body.query, caller, collection=body.collection, limit=body.limit, only=only
+    )
     return SearchReply(passages=passages)
 
 

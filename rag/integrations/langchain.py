@@ -173,7 +173,7 @@ def metadata_of(answer: Answer) -> dict[str, Any]:
         "model_name": answer.model,
         "rag": {
             "outcome": answer.outcome.value,
-            "tier": answer.tier.value,
+            "tier": str(answer.tier),
             "citations": citations,
             "cost": {
                 "amount": answer.cost.amount,

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ import httpx
 import pytest
 import uvicorn
 
+from rag.answering.manner import AS_SET, Manner
 from rag.api.app import create_app
 from rag.assembly import System
 from rag.assistant import Delta, Event, Final, Sources
+from rag.engine.generator import Logprob
 from rag.errors import RagError
 from rag.models.lockfile import entry
+from rag.retrieval.filters import Filter
 from rag.settings import ServerSettings, Settings
 from rag.types import (
     Answer,
@@ -79,7 +82,13 @@ class SmallLibrary:
     stopped_early: int = 0
 
     async def search(
-        self, question: str, principal: Principal, *, collection: str | None = None, limit: int | None = None
+        self,
+        question: str,
+        principal: Principal,
+        *,
+        collection: str | None = None,
+        limit: int | None = None,
+        only: Filter | None = None,
     ) -> list[Passage]:
         found = [passage for passage in passages() if words(question) & words(passage.chunk.text)]
         return sorted(found, key=lambda passage: -len(words(question) & words(passage.chunk.text)))[:limit]
@@ -91,29 +100,36 @@ class SmallLibrary:
         *,
         history: Sequence[Message] = (),
         collection: str | None = None,
-        tier: Tier | None = None,
+        tier: str | None = None,
         limit: int | None = None,
+        only: Filter | None = None,
+        manner: Manner = AS_SET,
     ) -> AsyncIterator[Event]:
-        self.asked.append({"question": question, "history": history, "collection": collection, "tier": tier})
+        asked = {"question": question, "history": history, "collection": collection, "tier": tier}
+        self.asked.append(asked | {"only": only, "manner": manner})
         if self.bug:
             raise self.bug
         if self.failure and not self.fails_after:
             raise self.failure
         found = tuple(await self.search(question, principal, limit=limit))
         answer = self.answer(found, tier or Tier.EXTRACT)
+        if manner.schema and found:
+            answer = replace(answer, text='{"text": "Employees"}')
         try:
             yield Sources(found)
             for number, word in enumerate(re.findall(r"\S+\s*", answer.text), 1):
                 await asyncio.sleep(self.pause_s)
                 if self.failure and number > self.fails_after:
                     raise self.failure
-                yield Delta(word)
+                drawn = (Logprob(word, number, -0.5, ((word, number, -0.5), ("b", 7, -1.5))),)
+                new = answer.citations if word == "[1]" else ()
+                yield Delta(word, new, drawn if manner.logprobs is not None else ())
         except (GeneratorExit, asyncio.CancelledError):
             self.stopped_early += 1
             raise
         yield Final(answer)
 
-    def answer(self, found: tuple[Passage, ...], tier: Tier) -> Answer:
+    def answer(self, found: tuple[Passage, ...], tier: str) -> Answer:
         common = {
             "tier": tier,
             "passages": found,

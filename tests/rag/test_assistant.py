@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from rag.answering.brief import wording
+from rag.answering.manner import Manner
 from rag.assembly import System, open_system, template_of
 from rag.assistant import Assistant, Delta, Event, Final, Sources
 from rag.engine.generator import SHARED_WITH_NOBODY, Finished, Generator, Sampling, Terms
 from rag.engine.generator import Delta as Token
 from rag.engine.prompt import Piece
-from rag.errors import IndexUnavailable
+from rag.errors import BadRequest, IndexUnavailable
 from rag.models.lockfile import entry
 from rag.settings import Settings
 from rag.store.revocation import FOLDER, epoch, revoke_kv
@@ -335,3 +337,77 @@ def test_the_bundled_model_answers_or_its_words_are_replaced_by_quotes(desk: Des
     assert "Karl Brandt" in found.text
     assert found.usage.completion_tokens > 0
     assert found.model == "smollm2-135m-instruct"
+
+
+SCHEMA = '{"type":"object","properties":{"founder":{"type":"string"},"year":{"type":"integer"}}}'
+
+
+def structured(desk: Desk, says: str, schema: str = SCHEMA, **more: Any) -> Answer:
+    return answer(
+        desk.ask("Who founded Nordwind Tools and when?", says=says, manner=Manner(schema=schema), **more)
+    )
+
+
+def test_json_is_an_answer_when_the_passages_hold_its_values(desk: Desk) -> None:
+    found = structured(desk, '{"founder": "Karl Brandt", "year": 1998}')
+    assert (found.outcome, json.loads(found.text)["year"]) == (Outcome.ANSWERED, 1998)
+    assert {each.quote for each in found.citations} == {"Nordwind Tools was founded by Karl Brandt in 1998."}
+    assert desk.script.sampling.json_schema == SCHEMA and not desk.script.sampling.stop
+
+
+@pytest.mark.parametrize(
+    ("says", "missing"),
+    [
+        ('{"founder": "Karl Brandt", "year": 1989}', "/year"),
+        ('{"founder": "Karla Brandt", "year": 1998}', "/founder"),
+        ('{"founder": "Karl Bra', "/"),
+    ],
+)
+def test_json_with_a_value_that_no_passage_holds_is_refused(desk: Desk, says: str, missing: str) -> None:
+    found = structured(desk, says)
+    assert (found.outcome, found.citations) == (Outcome.NOT_FOUND, ())
+    assert found.text == f"The documents do not hold these values: {missing}."
+
+
+def test_what_cannot_be_read_off_a_text_is_named(desk: Desk) -> None:
+    schema = '{"properties":{"known":{"type":"boolean"},"kind":{"enum":["person","firm"]}}}'
+    found = structured(desk, '{"known": true, "kind": "person"}', schema)
+    assert (found.outcome, found.unchecked) == (Outcome.ANSWERED, ("/known", "/kind"))
+
+
+def test_json_needs_a_model(desk: Desk) -> None:
+    with pytest.raises(BadRequest, match="not extract"):
+        structured(desk, "{}", tier=Tier.EXTRACT)
+
+
+def test_a_citation_comes_with_the_words_that_name_it_first(desk: Desk) -> None:
+    says = "Karl Brandt founded Nordwind Tools in 1998. The first workshop stood in Kiel."
+    events = desk.ask("Who founded Nordwind Tools?", says=says)
+    deltas = [event for event in events if isinstance(event, Delta)]
+    assert [[each.marker for each in delta.citations] for delta in deltas] == [[1], [2]]
+
+
+def test_wishes_reach_the_engine_and_are_not_answered_from_memory(desk: Desk) -> None:
+    assistant = desk.assistant(model_sha256="0" * 64)
+    wishes = Manner(max_tokens=12, temperature=0.7, seed=5, stop=("Kiel",), replayable=True)
+    for _ in range(2):
+        found = answer(desk.events(assistant, "Who founded Nordwind Tools?", tier=Tier.SMALL, manner=wishes))
+        assert found.cached == ""
+    drawn, terms = desk.script.sampling, desk.script.terms
+    assert (drawn.max_tokens, drawn.temperature, drawn.seed, terms.replayable) == (12, 0.7, 5, True)
+    assert "Kiel" in drawn.stop and "\n\n" in drawn.stop
+
+
+def test_two_editions_that_differ_are_told(desk: Desk) -> None:
+    folder = desk.system.settings.home / "editions"
+    folder.mkdir()
+    for year, days in ((2024, 20), (2026, 25)):
+        (folder / f"remote-{year}.md").write_text(
+            f"# Remote work policy {year}\n\nEmployees of the shop may work remotely {days} days a quarter.\n"
+        )
+    desk.runner.run(desk.system.ingest([folder]))
+    found = answer(desk.ask("How many days may employees work remotely?", tier=Tier.EXTRACT))
+    assert "25 days" in found.text
+    assert found.notes == (
+        "two editions differ: “Remote work policy 2026” says 25, the older “Remote work policy 2024” says 20",
+    )

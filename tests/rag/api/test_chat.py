@@ -66,7 +66,7 @@ def test_what_is_not_in_the_documents_is_said(openai: OpenAI) -> None:
 
 
 def test_the_model_name_chooses_tier_and_collection(service: Any) -> None:
-    service.http.post("/v1/chat/completions", json=ask("leave", model="small/handbook")).raise_for_status()
+    service.http.post("/v1/chat/completions", json=ask("leave", model="handbook:small")).raise_for_status()
     service.http.post(
         "/v1/chat/completions", json=ask("leave", rag={"collection": "handbook"})
     ).raise_for_status()
@@ -78,7 +78,7 @@ def test_the_model_name_chooses_tier_and_collection(service: Any) -> None:
 
 def test_the_models_are_the_tiers_and_their_collections(openai: OpenAI) -> None:
     names = [model.id for model in openai.models.list()]
-    assert names == ["auto", "extract", "small", "auto/handbook", "extract/handbook", "small/handbook"]
+    assert names == ["auto", "extract", "small", "handbook", "handbook:extract", "handbook:small"]
 
 
 def test_earlier_turns_are_history_and_system_messages_are_not(service: Any) -> None:
@@ -88,7 +88,7 @@ def test_earlier_turns_are_history_and_system_messages_are_not(service: Any) -> 
         {"role": "assistant", "content": "Hi."},
         {"role": "user", "content": "Paid leave?"},
     ]
-    reply = service.http.post("/v1/chat/completions", json={"messages": turns, "temperature": 0.3}).json()
+    reply = service.http.post("/v1/chat/completions", json={"messages": turns}).json()
     assert service.library.asked[0]["history"] == (Message("user", "Hello"), Message("assistant", "Hi."))
     assert "system messages" in reply["rag"]["ignored"]
 
@@ -109,10 +109,12 @@ def test_harmless_fields_of_openai_are_let_through(service: Any) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("n", 2),
+        ("n", 5),
         ("tools", [{"type": "function"}]),
-        ("response_format", {"type": "json_object"}),
+        ("response_format", {"type": "json_schema"}),
         ("messages", []),
+        ("stop", ["", "x"]),
+        ("seed", 2**63),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(openai: OpenAI, field: str, value: Any) -> None:
@@ -183,3 +185,95 @@ def test_a_client_that_goes_away_stops_the_answer(service: Any, stream: bool) ->
     while not service.library.stopped_early and time.monotonic() < deadline:
         time.sleep(0.02)
     assert service.library.stopped_early == 1
+
+
+def test_wishes_are_passed_on_and_nothing_is_said_to_be_ignored(openai: OpenAI, service: Any) -> None:
+    wishes = {
+        "max_tokens": 7,
+        "temperature": 0.4,
+        "top_p": 0.9,
+        "seed": -1,
+        "stop": "x",
+        "logit_bias": {"5": -3},
+    }
+    extra = {"rag": {"reuse": "off", "filter": "label:policy", "replayable": True, "priority": "batch"}}
+    reply = openai.chat.completions.create(**ask("paid leave", **wishes), extra_body=extra)
+    assert reply.model_extra["rag"]["ignored"] == []
+    call = service.library.asked[0]
+    manner = call["manner"]
+    assert (manner.max_tokens, manner.temperature, manner.top_p, manner.stop) == (7, 0.4, 0.9, ("x",))
+    assert (manner.seed, manner.logit_bias, manner.replayable) == (2**63 - 1, ((5, -3.0),), True)
+    assert (manner.reuse, manner.priority, call["only"].labels) == ("off", "batch", ("policy",))
+
+
+def test_several_answers_are_drawn_with_seeds_of_their_own(openai: OpenAI, service: Any) -> None:
+    reply = openai.chat.completions.create(**ask("paid leave", n=3, seed=4, temperature=1))
+    assert [choice.index for choice in reply.choices] == [0, 1, 2]
+    assert sorted(call["manner"].seed for call in service.library.asked) == [4, 5, 6]
+    assert reply.usage.completion_tokens == 24
+    assert all(choice.model_extra["rag"]["citations"] for choice in reply.choices)
+
+
+def test_several_answers_are_streamed_side_by_side(openai: OpenAI) -> None:
+    texts: dict[int, str] = {}
+    for chunk in openai.chat.completions.create(**ask("paid leave", n=2, stream=True)):
+        for choice in chunk.choices:
+            texts[choice.index] = texts.get(choice.index, "") + (choice.delta.content or "")
+    assert texts == dict.fromkeys((0, 1), "Employees have 28 days of paid leave a year. [1]")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_probabilities_are_told_where_they_are_asked_for(openai: OpenAI, stream: bool) -> None:
+    reply: Any = openai.chat.completions.create(
+        **ask("paid leave", logprobs=True, top_logprobs=2, stream=stream)
+    )
+    parts = [choice for chunk in reply for choice in chunk.choices] if stream else reply.choices
+    told = [token for part in parts if part.logprobs for token in part.logprobs.content]
+    assert [token.token for token in told][:2] == ["Employees ", "have "]
+    assert told[0].logprob == -0.5 and [top.token for top in told[0].top_logprobs] == ["Employees ", "b"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_json_is_content_and_what_is_none_is_a_refusal(openai: OpenAI, stream: bool) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "leave", "schema": {"type": "object"}}}
+    for question, content in (("paid leave", '{"text": "Employees"}'), ("Which submarine?", None)):
+        reply: Any = openai.chat.completions.create(**ask(question, response_format=form, stream=stream))
+        if stream:
+            deltas = [choice.delta for chunk in reply for choice in chunk.choices]
+            said = "".join(delta.content or "" for delta in deltas) or None
+            refusal = next((delta.refusal for delta in deltas if delta.refusal), None)
+        else:
+            said, refusal = reply.choices[0].message.content, reply.choices[0].message.refusal
+        assert said == content
+        assert (refusal is None) is (content is not None)
+
+
+def test_named_events_are_sent_to_who_asks_for_them(service: Any) -> None:
+    body = ask("paid leave", stream=True, rag={"events": "typed"})
+    text = service.http.post("/v1/chat/completions", json=body).text
+    events = [part.split("\n", 1) for part in text.split("\n\n") if part.startswith("event: ")]
+    names = [name.removeprefix("event: ") for name, _ in events]
+    assert names[0] == "sources" and names[-1] == "final"
+    assert names.index("citation") == names.index("final") - 2, "right before the words that name it"
+    said = [json.loads(data.removeprefix("data: ")) for _, data in events]
+    words = "".join(each["text"] for name, each in zip(names, said, strict=True) if name == "delta")
+    whole = service.http.post("/v1/chat/completions", json=ask("paid leave")).json()
+    assert said[-1]["choices"][0]["message"]["content"] == words == whole["choices"][0]["message"]["content"]
+    assert said[-1]["rag"]["citations"] == whole["rag"]["citations"]
+
+
+def test_the_last_chunk_tells_tokens_also_unasked(openai: OpenAI) -> None:
+    *_, last = openai.chat.completions.create(**ask("paid leave", stream=True))
+    assert last.choices[0].finish_reason == "stop" and last.usage.total_tokens == 48
+
+
+def test_one_model_can_be_looked_up(openai: OpenAI) -> None:
+    assert openai.models.retrieve("handbook:small").id == "handbook:small"
+    with pytest.raises(NotFoundError):
+        openai.models.retrieve("other")
+
+
+@pytest.mark.parametrize("name", ["handbook:large", "other:small", ":small", "auto:small", "small:handbook"])
+def test_names_that_are_put_together_wrongly_are_unknown(openai: OpenAI, name: str) -> None:
+    with pytest.raises(NotFoundError):
+        openai.chat.completions.create(**ask("leave", model=name))

@@ -1,0 +1,38 @@
+"""One question on its way to an answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rag.answering.account import Account
+from rag.answering.citations import Citations
+from rag.answering.events import Delta
+from rag.answering.manner import Manner
+from rag.engine.generator import Logprob
+from rag.engine.inquiry import Inquiry
+from rag.types import Passage, Principal
+
+MARKER = re.compile(r"\[(\d+)\]")
+
+
+@dataclass(slots=True)
+class Case:
+    """One question on its way to an answer, and what was shown of it so far."""
+
+    question: str
+    principal: Principal
+    passages: tuple[Passage, ...]
+    tier: str
+    manner: Manner
+    inquiry: Inquiry
+    account: Account
+    citations: Citations
+    shown: str = ""
+
+    def delta(self, text: str, tokens: tuple[Logprob, ...] = ()) -> Delta:
+        """Show some more text."""
+        known = set(MARKER.findall(self.shown))
+        new = set(MARKER.findall(text)) - known
+        self.shown += text
+        return Delta(text, tuple(each for each in self.citations.all if str(each.marker) in new), tokens)

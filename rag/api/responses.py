@@ -1,0 +1,159 @@
+"""OpenAI's responses endpoint, the part that chat clients use: a conversation in, a cited message out."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from rag.api.asking import Numbered, answers, lookup, several, until_gone
+from rag.api.conversation import of_responses
+from rag.api.reply import named
+from rag.api.state import Asker, Running
+from rag.assembly import System
+from rag.assistant import Delta, Final
+from rag.errors import RagError
+from rag.types import Answer, Citation
+from rag.wire import AUTO, ResponsesReply, ResponsesRequest, rag_part
+
+router = APIRouter(prefix="/v1")
+
+
+@router.post("/responses", response_model=ResponsesReply)
+async def responses(body: ResponsesRequest, request: Request, system: Running, caller: Asker) -> Response:
+    """A cited answer to the last message. Nothing is stored: `previous_response_id` is refused."""
+    by_name = body.model not in (AUTO, *system.tiers) or bool(body.rag.collection)
+    asked = of_responses(body, await lookup(system, caller, named=by_name), system.tiers)
+    reply = ResponsesShape(body, system, list(asked.ignored))
+    events = several(system, caller, [asked], limit=body.rag.limit)
+    if body.stream:
+        first = await until_gone(request, anext(events))
+        return StreamingResponse(reply.stream(first, events), media_type="text/event-stream")
+    (answer,) = await until_gone(request, answers(events))
+    return JSONResponse(reply.response(answer))
+
+
+class ResponsesShape:
+    """One answer in the shape of the responses API."""
+
+    def __init__(self, body: ResponsesRequest, system: System, ignored: list[str]) -> None:
+        self.body, self.system, self.ignored = body, system, ignored
+        self.id, self.item = f"resp_{uuid.uuid4().hex}", f"msg_{uuid.uuid4().hex}"
+        self.created, self.number = int(time.time()), 0
+
+    def response(self, answer: Answer | None) -> dict[str, Any]:
+        """The whole response; before there is an answer it is in progress."""
+        found: dict[str, Any] = {
+            "id": self.id,
+            "object": "response",
+            "created_at": self.created,
+            "model": self.body.model,
+            "status": "completed" if answer else "in_progress",
+            "error": None,
+            "incomplete_details": None,
+            "instructions": None,
+            "metadata": {},
+            "output": [self.message(answer)] if answer else [],
+            "parallel_tool_calls": False,
+            "temperature": self.body.temperature,
+            "tool_choice": "none",
+            "tools": [],
+            "top_p": self.body.top_p,
+            "usage": None,
+        }
+        if answer:
+            part = rag_part(
+                answer,
+                passages=self.body.rag.passages,
+                model_sha256=self.system.model_sha256,
+                ignored=self.ignored,
+            )
+            found |= {"usage": usage_of(answer), "rag": part.model_dump(mode="json")}
+        return found
+
+    def message(self, answer: Answer) -> dict[str, Any]:
+        return {
+            "type": "message",
+            "id": self.item,
+            "status": "completed",
+            "role": "assistant",
+            "content": [self.text(answer)],
+        }
+
+    def text(self, answer: Answer) -> dict[str, Any]:
+        """The text with its sources as annotations, each at its marker."""
+        notes = [note(answer.text, citation) for citation in answer.citations]
+        return {"type": "output_text", "text": answer.text, "annotations": notes, "logprobs": []}
+
+    async def stream(self, first: Numbered, events: AsyncIterator[Numbered]) -> AsyncIterator[str]:
+        """The events a client of the responses API waits for."""
+        where = {"item_id": self.item, "output_index": 0, "content_index": 0}
+        empty = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+        item = {
+            "type": "message",
+            "id": self.item,
+            "status": "in_progress",
+            "role": "assistant",
+            "content": [],
+        }
+        yield self.event("response.created", response=self.response(None))
+        yield self.event("response.in_progress", response=self.response(None))
+        yield self.event("response.output_item.added", output_index=0, item=item)
+        yield self.event("response.content_part.added", **where, part=empty)
+        async with contextlib.aclosing(events) as open_events:  # type: ignore[type-var]
+            try:
+                for line in self.lines(first, where):
+                    yield line
+                async for each in open_events:
+                    for line in self.lines(each, where):
+                        yield line
+            except RagError as error:
+                told = {"code": error.code, "message": error.message}
+                yield self.event(
+                    "response.failed", response=self.response(None) | {"status": "failed", "error": told}
+                )
+
+    def lines(self, each: Numbered, where: dict[str, Any]) -> list[str]:
+        """What one event of ours is in theirs."""
+        event = each[1]
+        if isinstance(event, Delta):
+            return [self.event("response.output_text.delta", **where, delta=event.text, logprobs=[])]
+        if not isinstance(event, Final):
+            return []
+        answer = event.answer
+        return [
+            self.event("response.output_text.done", **where, text=answer.text, logprobs=[]),
+            self.event("response.content_part.done", **where, part=self.text(answer)),
+            self.event("response.output_item.done", output_index=0, item=self.message(answer)),
+            self.event("response.completed", response=self.response(answer)),
+        ]
+
+    def event(self, kind: str, **fields: Any) -> str:
+        self.number += 1
+        return named(kind, {"type": kind, "sequence_number": self.number - 1, **fields})
+
+
+def note(text: str, citation: Citation) -> dict[str, Any]:
+    """A citation as an annotation of the text."""
+    return {
+        "type": "file_citation",
+        "file_id": citation.document_id,
+        "filename": citation.title,
+        "index": max(0, text.find(f"[{citation.marker}]")),
+    }
+
+
+def usage_of(answer: Answer) -> dict[str, Any]:
+    usage = answer.usage
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
