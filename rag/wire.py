@@ -6,18 +6,21 @@ import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.config import JsonDict
 
 from rag.errors import RagError, WorkerError, by_name
 from rag.store.jobs import Job
 from rag.types import Answer, Chunk, Citation, Cost, Document, Outcome, Passage, Usage
 
 AUTO = "auto"
+# OpenAI clients send null for what is not set; rag/api/openapi.py says so in the document.
+NULLABLE: JsonDict = {"nullable": True}
 
 
 class Incoming(BaseModel):
     """A request body. Fields of OpenAI's shape that change nothing here are let through."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", strict=True)
 
 
 class TextPart(Incoming):
@@ -49,7 +52,7 @@ class StreamOptions(Incoming):
 class RagOptions(BaseModel):
     """What our own clients may add to a request for an answer."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     collection: str | None = None
     limit: int | None = Field(default=None, ge=1, le=100, description="passages to answer from")
@@ -125,8 +128,8 @@ class ChatRequest(Drawn):
 
     model: str = AUTO
     messages: list[ChatMessage] = Field(min_length=1, max_length=1000)
-    stream: bool = False
-    stream_options: StreamOptions = StreamOptions()
+    stream: bool = Field(False, json_schema_extra=NULLABLE)
+    stream_options: StreamOptions = Field(StreamOptions(), json_schema_extra=NULLABLE)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=32_768)
     n: int | None = Field(default=None, ge=1, le=4)
     logprobs: bool | None = None
@@ -134,8 +137,8 @@ class ChatRequest(Drawn):
     user: str | None = None
     tools: list[Any] | None = None
     functions: list[Any] | None = None
-    response_format: ResponseFormat = ResponseFormat()
-    rag: RagOptions = RagOptions()
+    response_format: ResponseFormat = Field(ResponseFormat(), json_schema_extra=NULLABLE)
+    rag: RagOptions = Field(RagOptions(), json_schema_extra=NULLABLE)
 
     @field_validator("stream_options", "rag", "response_format", mode="before")
     @classmethod
@@ -161,16 +164,23 @@ class CompletionRequest(Drawn):
     model: str = AUTO
     prompt: str | Annotated[list[str], Field(min_length=1, max_length=16)]
     stream: bool = False
-    stream_options: StreamOptions = StreamOptions()
-    n: Literal[1] | None = None
-    echo: Literal[False] | None = None
+    stream_options: StreamOptions = Field(StreamOptions(), json_schema_extra=NULLABLE)
+    n: int | None = Field(default=None, ge=1, le=1)
+    echo: Annotated[bool, Field(json_schema_extra={"const": False})] | None = None
     user: str | None = None
-    rag: RagOptions = RagOptions()
+    rag: RagOptions = Field(RagOptions(), json_schema_extra=NULLABLE)
 
     @field_validator("stream_options", "rag", mode="before")
     @classmethod
     def _null_is_default(cls, value: Any) -> Any:
         return {} if value is None else value
+
+    @field_validator("echo")
+    @classmethod
+    def _no_echo(cls, value: bool | None) -> bool | None:
+        if value:
+            raise ValueError("the prompt is a question and is not repeated; leave echo out")
+        return value
 
     @property
     def prompts(self) -> list[str]:
@@ -218,7 +228,12 @@ class ResponsesRequest(Incoming):
     store: bool | None = None
     text: TextOptions | None = None
     user: str | None = None
-    rag: RagOptions = RagOptions()
+    rag: RagOptions = Field(RagOptions(), json_schema_extra=NULLABLE)
+
+    @field_validator("rag", mode="before")
+    @classmethod
+    def _null_is_default(cls, value: Any) -> Any:
+        return {} if value is None else value
 
     @field_validator("tools")
     @classmethod
@@ -269,7 +284,7 @@ class Models(BaseModel):
 class SearchRequest(BaseModel):
     """POST /v1/search: passages, no generated word."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     query: str = Field(min_length=1, max_length=20_000)
     limit: int | None = Field(default=None, ge=1, le=100)

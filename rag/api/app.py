@@ -11,6 +11,7 @@ from rag.accounts.authentication import Authentication
 from rag.api import chat, completions, documents, embeddings, health, jobs, knowledge, pages, responses
 from rag.api.gate import Gate
 from rag.api.journal import Journal
+from rag.api.openapi import describe
 from rag.api.problems import handle_errors
 from rag.api.shield import Shield
 from rag.assembly import System
@@ -25,6 +26,7 @@ def create_app(system: System) -> FastAPI:
     for area in (chat, completions, responses, embeddings, knowledge, documents, jobs, health, pages):
         app.include_router(area.router)
     handle_errors(app)
+    describe(app)
     # The last one added is the outermost.
     server = system.settings.server
     app.add_middleware(Gate, settings=server, authentication=Authentication(server, system.principal))

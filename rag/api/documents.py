@@ -11,7 +11,7 @@ import os
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
@@ -26,6 +26,7 @@ from rag.types import Document, DocumentState
 from rag.wire import ChunksReply, DocumentsReply, Receipt, UploadReply
 
 router = APIRouter(prefix="/v1/documents")
+Replies = dict[int | str, dict[str, Any]]
 PAGE = 1000
 PIECE_BYTES = 256 * 1024
 FIELDS = ("collection", "labels", "groups")
@@ -40,6 +41,9 @@ FORM = {
     },
 }
 SCHEMA = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
+FILE = {"type": "string", "format": "binary"}
+BYTES: Replies = {200: {"content": {"application/octet-stream": {"schema": FILE}}}}
+PICTURE: Replies = {200: {"content": {"image/png": {"schema": FILE}}}}
 
 
 @router.post("", status_code=202, openapi_extra=SCHEMA)
@@ -113,7 +117,7 @@ async def chunks(
     return ChunksReply(chunks=page, next=page[-1].ordinal if len(behind) > limit else None)
 
 
-@router.get("/{document_id}/pages/{page}.png", response_class=Response)
+@router.get("/{document_id}/pages/{page}.png", response_class=Response, responses=PICTURE)
 async def page_image(
     document_id: str,
     page: int,
@@ -128,7 +132,7 @@ async def page_image(
     return Response(picture, media_type="image/png", headers=headers)
 
 
-@router.get("/{document_id}/content")
+@router.get("/{document_id}/content", response_class=Response, responses=BYTES)
 async def content(document_id: str, system: Running, caller: Asker) -> StreamingResponse:
     """The bytes of a document's live version as they came, to be saved and not shown.
 
