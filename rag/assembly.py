@@ -16,16 +16,18 @@ from ingest.jobs import Summary
 from ingest.pipeline import Pipeline
 from rag.answering.back import question_back
 from rag.assistant import Assistant
-from rag.cost.meter import Meter
-from rag.engine.generator import Engine, Generator
-from rag.engine.remote import RemoteGenerator
-from rag.errors import Forbidden, ModelError, NotFound, SettingsError, UnknownModel
-from rag.models import gates
-from rag.models.lockfile import ChatTemplate, Entry, entry, locate
-from rag.models.templates import families
+from rag.conversations.erasure import forget_gone
+from rag.cost.accountant import Accountant
+from rag.engine.generator import Generator
+from rag.errors import Forbidden, NotFound, SettingsError, UnknownModel
+from rag.models.lockfile import Entry, locate
 from rag.models.verification import verify
 from rag.rendering import PageImages
+from rag.retrieval.reranker import ChildReranker
 from rag.retrieval.retriever import Retriever
+from rag.routing.opening import open_voices, price_of
+from rag.routing.tiers import declared, model_of
+from rag.routing.voices import Voices
 from rag.settings import Settings
 from rag.store.catalog import Catalog
 from rag.store.generations import Generations
@@ -34,11 +36,12 @@ from rag.store.jobs import Jobs
 from rag.store.queue import Queue
 from rag.store.revocation import FOLDER, epoch
 from rag.store.vectors import Vectors
-from rag.types import Document, Principal, Right, Tier
+from rag.types import Document, Principal, Right
 from rag.wire import Receipt
 from rag.workers import Worker
 
 PAGE_S = 20.0  # for one page
+SMALL = "small"  # the tier of the model in [engine]
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class System:
     catalog: Catalog
     vectors: Vectors
     retriever: Retriever
-    generator: Generator
+    voices: Voices
+    accountant: Accountant
     assistant: Assistant
     model: Entry
     pipeline: Callable[[], Pipeline]
@@ -72,7 +76,14 @@ class System:
     @property
     def tiers(self) -> list[str]:
         """Names of who may word answers, from cheap to dear."""
-        return list(Tier)
+        return list(self.voices.names)
+
+    @property
+    def generator(self) -> Generator:
+        """The model of [engine]."""
+        found = self.voices.of[SMALL].generator
+        assert found is not None
+        return found
 
     @property
     def jobs(self) -> Jobs:
@@ -92,7 +103,7 @@ class System:
     async def warm(self) -> None:
         """Start the children, all at once, before a question waits for them; it will tell what failed."""
         starts = [self.vectors.info()]
-        if self.settings.answering.tier is not Tier.EXTRACT:
+        if self.settings.answering.tier == SMALL:
             starts.append(self.generator.info())
         await asyncio.gather(*starts, return_exceptions=True)
 
@@ -128,6 +139,7 @@ class System:
         if not principal.may(Right.CURATE) and not (principal.user and document.owner == principal.user):
             raise Forbidden(f"document {document_id!r} is not yours; a curator may delete it")
         receipt = await erase(self.pipeline(), [document.id])
+        await asyncio.to_thread(forget_gone, self.catalog.database)
         return Receipt.model_validate(receipt.json())
 
 
@@ -141,15 +153,20 @@ async def open_system(
     """
     home = settings.home
     make_home(home)
-    model, generator = open_generator(settings, check=generation)
+    voices = open_voices(settings)
+    usual = settings.answering.tier
+    if generation and (why := voices.barred.get(usual)):
+        raise why
     catalog = await asyncio.to_thread(Catalog, home, settings.store.database_url)
     indexes = IndexProcesses(settings, Generations(catalog.database))
     vectors = indexes.live
-    retriever = Retriever(vectors, catalog, settings.retrieval)
+    rereading = rerank_worker(settings)
+    reranker = ChildReranker(rereading) if rereading else None
+    retriever = Retriever(vectors, catalog, settings.retrieval, reranker)
+    accountant = await asyncio.to_thread(
+        partial(Accountant, catalog.database, settings, price_of=price_of(settings))
+    )
     pages = page_worker(settings)
-    barred = why_barred(model, settings)
-    if barred and generation and settings.answering.tier is not Tier.EXTRACT:
-        raise barred
     try:
         yield System(
             settings=settings,
@@ -157,67 +174,28 @@ async def open_system(
             catalog=catalog,
             vectors=vectors,
             retriever=retriever,
-            generator=generator,
+            voices=voices,
+            accountant=accountant,
             assistant=Assistant(
                 retriever,
-                generator,
                 vectors,
-                Meter(settings.cost),
                 settings.answering,
-                template_of(model),
+                voices,
+                accountant,
                 epoch=partial(epoch, home / FOLDER),
                 live=catalog.passages,
                 ask_back=question_back,
-                model_sha256=model.sha256,
-                barred=barred,
             ),
-            model=model,
+            model=model_of(declared(settings).get(SMALL), settings),
             pipeline=lambda: Pipeline(catalog, indexes, settings),
             feeder=Feeder(Pipeline(catalog, indexes, settings)),
             page_images=PageImages(pages, home),
         )
     finally:
-        leaving = (generator.close(), indexes.stop(linger=linger), pages.stop())
+        leaving = [voices.close(), indexes.stop(linger=linger), pages.stop()]
+        leaving += [rereading.stop()] if rereading else []
         await asyncio.gather(*leaving, return_exceptions=True)
         await asyncio.to_thread(catalog.close)
-
-
-def open_generator(settings: Settings, *, check: bool) -> tuple[Entry, Generator]:
-    """The model that answers, here or on another server; `check` asks whether its file is there."""
-    engine, home = settings.engine, settings.home
-    if not engine.url:
-        model = entry(engine.model, home)
-        if check:
-            locate(model, home)
-        return model, Engine.of(home, engine)
-    known = families()
-    if engine.remote_template not in known:
-        raise SettingsError(
-            f"engine.remote_template is {engine.remote_template!r}; have {', '.join(sorted(known))}"
-        )
-    template = known[engine.remote_template].template
-    name = engine.remote_model or "remote"
-    model = Entry(name, "generator", "", (), "", "", engine.url, template=template)
-    remote = RemoteGenerator(
-        engine.url, model=engine.remote_model, api_key=engine.api_key, start=template.start
-    )
-    return model, remote
-
-
-def why_barred(model: Entry, settings: Settings) -> ModelError | None:
-    """Why a model may not word answers of this risk profile; None: it may."""
-    try:
-        gates.check(settings.home, model, settings, settings.answering.profile)
-    except ModelError as error:
-        return error
-    return None
-
-
-def template_of(model: Entry) -> ChatTemplate:
-    """The form in which a generator reads a conversation."""
-    if model.template is None:
-        raise SettingsError(f"engine.model {model.name!r} has no chat template: it does not answer questions")
-    return model.template
 
 
 def page_worker(settings: Settings) -> Worker:
@@ -230,6 +208,17 @@ def page_worker(settings: Settings) -> Worker:
         "passwords": list(ingest.passwords),
     }
     return Worker("ingest.parsing.rendering:PageService", config, name="pages")
+
+
+def rerank_worker(settings: Settings) -> Worker | None:
+    """The child that reads the best passages again; None without a model. Raises SettingsError."""
+    folder = settings.retrieval.reranker
+    if not folder:
+        return None
+    if not Path(folder).is_dir():
+        raise SettingsError(f"retrieval.reranker is {folder!r}: there is no such folder")
+    config = {"folder": folder, "threads": settings.embedding.threads}
+    return Worker("rag.retrieval.cross_encoder:RerankService", config, name="rerank")
 
 
 def make_home(home: Path) -> None:

@@ -1,37 +1,46 @@
-"""THE STORY OF A QUERY: retrieve, recall or judge, compute or word, ground, cite, account."""
+"""THE STORY OF A QUERY: reserve, retrieve, recall or judge, compute or word, ground, cite, account."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
-from rag.answering.account import Account
+from rag.answering.account import Account, work_of
 from rag.answering.brief import filled, refusal, worth_warming
 from rag.answering.case import Case
 from rag.answering.citations import Citations, quoted, stands
 from rag.answering.confidence import DECLINED_BELOW
+from rag.answering.docket import Clerk, Docket
 from rag.answering.drafting import Drafter
 from rag.answering.editions import conflicts
 from rag.answering.events import Delta, Event, Final, Sources
+from rag.answering.flow import flowing
 from rag.answering.manner import AS_SET, Manner
 from rag.answering.memory import AnswerMemory, CachePolicy, Situation, recipe_of
 from rag.answering.quotes import Selection, choose
 from rag.answering.tables.evidence import MOST_ROWS, PRECISION, compute
-from rag.answering.worded import structured, worded
-from rag.cost.meter import Meter
-from rag.engine.generator import Generator
+from rag.answering.worded import Said, Tally, structured, to_read, worded
+from rag.cost.accountant import Accountant
+from rag.cost.meter import Work
+from rag.cost.rates import exchange
+from rag.engine.generator import Finished
 from rag.engine.inquiry import Inquiry
-from rag.errors import BadRequest, RagError
-from rag.models.lockfile import ChatTemplate
+from rag.errors import BadRequest, EgressDenied
 from rag.retrieval.filters import Filter
 from rag.retrieval.question import standalone
 from rag.retrieval.retriever import Retriever
+from rag.routing.egress import Material
+from rag.routing.external import Cleared
+from rag.routing.signals import Draft
+from rag.routing.voices import Voices
 from rag.settings import AnsweringSettings
 from rag.store.catalog import StoredChunk
 from rag.store.vectors import Vectors
-from rag.types import Answer, Message, Outcome, Passage, Principal, Profile, Tier
+from rag.types import Answer, Cost, Message, Outcome, Passage, Principal, Profile, Tier
+from rag.workers import CHILD_CPU
 
 MOST_VALUES = 64  # citations of a JSON answer
 Live = Callable[[Sequence[str], Principal], Mapping[str, StoredChunk]]
@@ -39,38 +48,34 @@ AskBack = Callable[[str, Sequence[Passage]], str | None]
 
 
 class Assistant:
-    """Answers questions from the documents, and never from the model alone.
+    """Answers questions from the documents, and never from a model alone.
 
     `epoch` tells the last removal of a document (rag.store.revocation); without it the engine has to assume
     that the passages of a prompt were looked up at the moment it comes in. `live` reads chunks that a reader
     may read now: every citation is held against them once more. `ask_back` may find that a question can mean
-    several things, and says what to ask. `model_sha256` is part of what an answer is remembered by; without
-    it words of a model are not remembered. `barred`: why the model may not word answers here.
+    several things, and says what to ask.
     """
 
     def __init__(
         self,
         retriever: Retriever,
-        generator: Generator,
         vectors: Vectors,
-        meter: Meter,
         settings: AnsweringSettings,
-        template: ChatTemplate,
+        voices: Voices,
+        accountant: Accountant,
         *,
         epoch: Callable[[], str] | None = None,
         live: Live | None = None,
         ask_back: AskBack | None = None,
-        model_sha256: str = "",
-        barred: RagError | None = None,
     ) -> None:
-        self.retriever, self.vectors, self.meter = retriever, vectors, meter
-        self.generator, self.settings, self.template = generator, settings, template
-        self.epoch, self.live, self.ask_back, self.model_sha256 = epoch, live, ask_back, model_sha256
-        self.barred = barred
+        self.retriever, self.vectors, self.settings = retriever, vectors, settings
+        self.voices, self.accountant = voices, accountant
+        self.epoch, self.live, self.ask_back = epoch, live, ask_back
+        self.clerk = Clerk(voices, accountant, vectors, settings)
         high = settings.profile in (Profile.HIGH, Profile.RESTRICTED)
         self.memory = AnswerMemory(CachePolicy.OFF if high else CachePolicy(settings.cache))
 
-    async def ask(
+    def ask(
         self,
         question: str,
         principal: Principal,
@@ -81,67 +86,90 @@ class Assistant:
         limit: int | None = None,
         only: Filter | None = None,
         manner: Manner = AS_SET,
+        request_id: str = "",
+        before: str = "",
+        most: float = 0.0,
     ) -> AsyncIterator[Event]:
         """The answer as it becomes certain: Sources, then Delta, then Final. A failed search raises.
 
-        `only`: documents to answer from. The text of Final is the deltas put together, unless a cited
-        document was removed, replaced or closed to the reader meanwhile: then it is a refusal.
+        `only`: documents to answer from. `before`: the tier of the conversation's last answer. `most`: what
+        it may cost, 0: as set. The text of Final is the deltas put together, unless a cited document was
+        removed, replaced or closed to the reader meanwhile: then it is a refusal.
         """
-        account = Account()
-        tier = tier or self.settings.tier
-        if self.barred and tier != Tier.EXTRACT:
-            raise self.barred
         if manner.schema and tier == Tier.EXTRACT:
             raise BadRequest("JSON answers are worded by a model: ask a tier that has one, not extract")
-        asked, question = question, standalone(question, history)
-        # Before the search: a document removed from here on may be among its passages.
-        epoch = self.epoch() if self.epoch else None
-        found = await self.retriever.search(
-            asked, principal, collection=collection, limit=limit, history=history, only=only
-        )
-        passages = tuple(found)
-        yield Sources(passages)
-        account.lap("retrieve")
+        account = Account()
 
-        self.memory.at(epoch)
-        recipe = f"{recipe_of(self.settings, self.model_sha256)}\n{manner}"
-        situation = Situation.of(principal, tier, recipe, passages)
-        vector = await self._vector(question)
+        async def story() -> AsyncIterator[Event]:
+            CHILD_CPU.set(account.children)
+            wording = standalone(question, history)
+            docket = await self.clerk.open(
+                question,
+                wording,
+                principal,
+                tier=tier,
+                history=history,
+                collection=collection,
+                manner=manner,
+                request_id=request_id,
+                before=before,
+                most=most,
+            )
+            with docket.ticket:
+                # Before the search: a document removed from here on may be among its passages.
+                epoch = self.epoch() if self.epoch else None
+                found = await self.retriever.search(
+                    question, principal, collection=collection, limit=limit, history=history, only=only
+                )
+                yield Sources(tuple(found))
+                account.lap("retrieve")
+                case = Case(
+                    wording,
+                    principal,
+                    tuple(found),
+                    shortened(manner, docket),
+                    docket,
+                    account,
+                    Citations(self.settings.max_quotes),
+                    epoch,
+                )
+                events = self._remembered(case, tier or "auto")
+                async with aclosing(events):  # type: ignore[type-var]
+                    async for event in events:
+                        yield event
+
+        return flowing(story())
+
+    async def _remembered(self, case: Case, named: str) -> AsyncIterator[Delta | Final]:
+        """The answer that was given to the same question before, or a new one; checked and booked."""
+        manner, account = case.manner, case.account
+        self.memory.at(case.epoch)
+        recipe = f"{recipe_of(self.settings, self.voices.digest)}\n{manner}"
+        situation = Situation.of(case.principal, named, recipe, case.passages)
+        vector = await self._vector(case.question)
         answer = None
         if memorable := not manner.temperature and manner.logprobs is None:
-            answer = self.memory.find(question, situation) or self.memory.find_alike(
-                question, vector, situation
+            answer = self.memory.find(case.question, situation) or self.memory.find_alike(
+                case.question, vector, situation
             )
         if answer:
             account.lap("recall")
-            answer = replace(
-                answer, passages=passages, usage=account.usage, cost=self.meter.cost(account.cpu_s)
-            )
-            answer = replace(answer, seconds={**account.seconds, "total": sum(account.seconds.values())})
+            answer = replace(answer, passages=case.passages, usage=account.usage)
             yield Delta(answer.text, answer.citations)
         else:
-            inquiry = Inquiry(self.generator, epoch)
-            case = Case(
-                question,
-                principal,
-                passages,
-                tier,
-                manner,
-                inquiry,
-                account,
-                Citations(self.settings.max_quotes),
-            )
-            async for event in self._answer(case):
-                if isinstance(event, Final):
-                    answer = event.answer
-                else:
-                    yield event
+            events = self._answer(case)
+            async with aclosing(events):  # type: ignore[type-var]
+                async for event in events:
+                    if isinstance(event, Final):
+                        answer = event.answer
+                    else:
+                        yield event
             assert answer is not None
-        answer = await self._checked(answer, principal)
-        lasting = answer.outcome is not Outcome.CLARIFY and (tier == Tier.EXTRACT or self.model_sha256)
-        if memorable and lasting:
-            self.memory.keep(question, situation, replace(answer, cached=""), vector)
-        yield Final(answer)
+        answer = await self._checked(answer, case.principal)
+        known = answer.tier == Tier.EXTRACT or answer.model_sha256
+        if memorable and known and answer.outcome is not Outcome.CLARIFY:
+            self.memory.keep(case.question, situation, replace(answer, cached=""), vector)
+        yield Final(await self._booked(case, answer))
 
     async def _answer(self, case: Case) -> AsyncIterator[Delta | Final]:
         """An answer that nobody was given before."""
@@ -156,8 +184,11 @@ class Assistant:
             yield case.delta(computed.shown(case.citations))
             yield Final(self._final(case, Outcome.COMPUTED, PRECISION))
             return
-        selection = await choose(case.question, passages, self.vectors, limit=self.settings.max_quotes)
+        most = min(self.settings.max_quotes, case.docket.ticket.plan.passages or self.settings.max_quotes)
+        selection = await choose(case.question, passages, self.vectors, limit=most)
         account.lap("quotes")
+        materials = await self._materials(case, selection) if self.voices.has_external else []
+        await self.clerk.decide(case.docket, passages, selection, materials, case.manner)
         outcome = Outcome.NOT_FOUND
         unchecked: tuple[str, ...] = ()
         if not selection.answers(DECLINED_BELOW[self.settings.profile]):
@@ -174,12 +205,77 @@ class Assistant:
             if not case.shown:
                 outcome = Outcome.QUOTED
                 yield case.delta(quoted(case.citations))
-        if case.tier != Tier.EXTRACT:
+        if case.inquiry:
             # The next question is often about the same documents.
             case.inquiry.expect(worth_warming(passages, budget_tokens=self.settings.context_tokens))
         account.lap("ground")
         answer = self._final(case, outcome, selection.confidence)
         yield Final(replace(answer, unchecked=unchecked))
+
+    async def _word(self, case: Case, selection: Selection) -> AsyncIterator[Delta]:
+        """The model's sentences that a passage supports; none where no model is asked.
+
+        Where a dearer tier could try again, nothing is shown before the draft is known to be good.
+        """
+        while drafter := await self._drafter(case, selection):
+            tally, kept = Tally(), list[Said]()
+            rises = self.clerk.may_rise(case.docket)
+            said = worded(
+                case.question, selection, drafter, self.vectors, case.citations, case.account, tally
+            )
+            async with aclosing(said):  # type: ignore[type-var]
+                async for each in said:
+                    if rises:
+                        kept.append(each)
+                    else:
+                        yield case.delta(each.text, each.tokens)
+            draft = Draft(tally.sentences, tally.supported, case.account.finish == "length")
+            if not rises or not await self.clerk.after(case.docket, draft, case.manner):
+                for each in kept:
+                    yield case.delta(each.text, each.tokens)
+                return
+            case.citations = Citations(self.settings.max_quotes)
+
+    async def _structure(self, case: Case, selection: Selection) -> tuple[Outcome, Delta, tuple[str, ...]]:
+        """JSON all of whose values the passages hold, or a refusal that names those they do not."""
+        case.citations = Citations(MOST_VALUES)
+        drafter = await self._drafter(case, selection)
+        if drafter is None:
+            raise BadRequest("JSON answers are worded by a model, and none may answer this; ask for text")
+        text, backed = await structured(case.question, selection, drafter, case.citations, case.account)
+        if backed.missing:
+            case.citations = Citations(0)
+            return Outcome.NOT_FOUND, case.delta(filled("unbacked", values=", ".join(backed.missing))), ()
+        case.shown = text
+        return Outcome.ANSWERED, Delta(text, case.citations.all), backed.unchecked
+
+    async def _drafter(self, case: Case, selection: Selection) -> Drafter | None:
+        """Who drafts for the tier that was chosen; None where quotes are all there is."""
+        voice, tier = self.clerk.voice(case.docket), case.docket.tier
+        if voice is None:
+            return None
+        materials: list[Material] = []
+        if voice.external:
+            materials = await self._materials(case, selection)
+        speaker = voice.speak(case.principal, materials)
+        if isinstance(speaker, Cleared):
+            case.sent.append(speaker)
+        case.inquiry = Inquiry(speaker, case.epoch)
+
+        def booked(finished: Finished) -> None:
+            case.docket.ticket.add(work_of(finished), tier=tier)
+
+        case.account.on_finished = booked
+        case.docket.ticket.generating()
+        return Drafter(case.inquiry, self.settings, voice.template, case.principal, case.manner)
+
+    async def _materials(self, case: Case, selection: Selection) -> list[Material]:
+        """Where the passages that a model would read come from, as the catalog says now."""
+        keys = [each.chunk.id for each in to_read(selection, case.question)]
+        live = await asyncio.to_thread(self.live, keys, case.principal) if self.live else {}
+        if lost := [key for key in keys if key not in live]:
+            raise EgressDenied(f"{len(lost)} of the passages may not be read any more; ask again")
+        return [Material.of(live[key].document) for key in keys]
 
     async def _vector(self, question: str) -> list[float]:
         """The question's vector, where meaning is compared."""
@@ -199,50 +295,55 @@ class Assistant:
             answer, text=refusal(()), outcome=Outcome.NOT_FOUND, citations=(), passages=(), confidence=None
         )
 
-    def _drafter(self, case: Case) -> Drafter:
-        return Drafter(case.inquiry, self.settings, self.template, case.principal, case.manner)
-
-    async def _word(self, case: Case, selection: Selection) -> AsyncIterator[Delta]:
-        """The model's sentences that a passage supports; none where no model is asked."""
-        if case.tier == Tier.EXTRACT:
-            return
-        said = worded(
-            case.question, selection, self._drafter(case), self.vectors, case.citations, case.account
+    async def _booked(self, case: Case, answer: Answer) -> Answer:
+        """The answer with what it took and what it cost, which is in the ledger by now."""
+        account, docket = case.account, case.docket
+        ticket = docket.ticket
+        ticket.add(Work(cpu_s=account.children.seconds), tier=answer.tier)
+        for each in case.sent:
+            if receipt := each.receipt:
+                rate = exchange(receipt.currency, self.accountant.settings.cost)
+                ticket.add(Work(external=receipt.amount * rate), tier=answer.tier)
+        egress: dict[str, Any] = {"receipts": [asdict(each.receipt) for each in case.sent if each.receipt]}
+        charge = await asyncio.to_thread(docket.settle, answer, egress if egress["receipts"] else None)
+        told = "; ".join(each.egress for each in case.sent if each.receipt)
+        return replace(
+            answer,
+            cost=charge.cost(account.cpu_s),
+            seconds={**account.seconds, "total": sum(account.seconds.values())},
+            egress=told or "nothing left this machine",
+            warnings=(*docket.warnings, *charge.warnings),
+            why=docket.decision.why,
         )
-        async with aclosing(said):  # type: ignore[type-var]
-            async for each in said:
-                yield case.delta(each.text, each.tokens)
-
-    async def _structure(self, case: Case, selection: Selection) -> tuple[Outcome, Delta, tuple[str, ...]]:
-        """JSON all of whose values the passages hold, or a refusal that names those they do not."""
-        case.citations = Citations(MOST_VALUES)
-        text, backed = await structured(
-            case.question, selection, self._drafter(case), case.citations, case.account
-        )
-        if backed.missing:
-            case.citations = Citations(0)
-            return Outcome.NOT_FOUND, case.delta(filled("unbacked", values=", ".join(backed.missing))), ()
-        case.shown = text
-        return Outcome.ANSWERED, Delta(text, case.citations.all), backed.unchecked
 
     def _final(self, case: Case, outcome: Outcome, confidence: float | None = None) -> Answer:
-        account = case.account
+        account, tier = case.account, case.docket.tier
+        # Quotes and figures are nobody's words, whoever was to word them.
+        if case.inquiry is None:
+            tier = self.voices.names[0] if outcome in (Outcome.COMPUTED, Outcome.CLARIFY) else tier
+        voice = self.voices.of.get(tier) if case.inquiry else None
         cited = {each.chunk_id for each in case.citations.all}
         found = conflicts(case.passages) if cited else []
         return Answer(
             text=case.shown,
             outcome=outcome,
-            tier=case.tier,
+            tier=tier,
             citations=case.citations.all,
             passages=case.passages,
             usage=account.usage,
-            cost=self.meter.cost(account.cpu_s),
-            seconds={**account.seconds, "total": sum(account.seconds.values())},
+            cost=Cost(0.0, self.accountant.settings.cost.currency, 0.0, ""),
             model=account.model,
+            model_sha256=voice.sha256 if voice else "",
             confidence=confidence,
             finish=account.finish,
             notes=tuple(each.told for each in found if cited & {each.newer.chunk.id, each.older.chunk.id}),
         )
+
+
+def shortened(manner: Manner, docket: Docket) -> Manner:
+    """The manner within what was reserved."""
+    most = docket.ticket.plan.max_tokens
+    return replace(manner, max_tokens=min(manner.max_tokens or most, most)) if most else manner
 
 
 __all__ = ["Assistant", "Delta", "Event", "Final", "Sources"]

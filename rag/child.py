@@ -39,9 +39,9 @@ class Request:
     def emit(self, event: Any) -> None:
         self._peer.send({"id": self._number, "event": event})
 
-    def finish(self, result: Any = None) -> None:
+    def finish(self, result: Any = None, *, cpu_s: float = 0.0) -> None:
         self._peer.forget(self._number)
-        self._peer.send({"id": self._number, "result": result})
+        self._peer.send({"id": self._number, "result": result, "cpu_s": cpu_s})
 
     def fail(self, error: BaseException) -> None:
         self._peer.forget(self._number)
@@ -126,6 +126,7 @@ def answer(service: Any, request: Request) -> None:
     try:
         if request.method not in service.methods:
             raise BadRequest(f"no method {request.method!r}; have {', '.join(service.methods)}")
+        began = time.process_time()
         result = getattr(service, request.method)(**request.args)
         if isinstance(result, Iterator):
             for event in result:
@@ -133,7 +134,8 @@ def answer(service: Any, request: Request) -> None:
                     raise Cancelled("the caller went away")
                 request.emit(event)
             result = None
-        request.finish(result)
+        # Calls come one at a time, so all that the process took meanwhile was for this one.
+        request.finish(result, cpu_s=time.process_time() - began)
     except RagError as error:
         request.fail(error)
     except Exception as error:  # the worker loop: recorded, and the caller gets it

@@ -1,176 +1,199 @@
-"""The command line. Exit status 0: done; 1: an error, told in one sentence; 2: wrong usage; ingest adds 3."""
+"""The command line: which commands there are. Each is imported when it is run, so that help comes at once.
+
+Exit status 0: done; 1: an error, told in one sentence; 2: wrong usage; 3: done, but some documents are
+quarantined; 130: interrupted.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import json
+import importlib
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 import rag
-from ingest.cli import register
-from rag.api import address
-from rag.api.server import serve as serve_until_signal
-from rag.assembly import open_system
-from rag.doctor import examine
 from rag.errors import RagError
-from rag.evaluation.cli import register as register_evaluation
-from rag.models.cli import register as register_models
-from rag.retrieval.explanation import explained
-from rag.sdk import Client, Rag
-from rag.settings import Settings, load
 from rag.silence import silence
-from rag.terminal import answer_json, settings_of, show_events, show_passages
-from rag.types import Passage, Tier
+
+
+class Reach(Enum):
+    """What a command acts on."""
+
+    MACHINE = "this machine"
+    HOME = "a home on this machine"
+    ANY = "a home, or the server at --url"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A command as help lists it: `module` has `register(app)`; `remote` is that module for a server.
+
+    `help` is how its own help begins. `more`: a module that registers further commands below it.
+    """
+
+    module: str
+    help: str
+    reach: Reach = Reach.HOME
+    remote: str = ""
+    more: str = ""
+
+
+ACCOUNTS = "rag.accounts.cli"
+ASKING, SERVING, REMOTE = "rag.commands.asking", "rag.commands.serving", "rag.commands.remote"
+COMMANDS = {
+    "serve": Listed(SERVING, "Answer over HTTP: chat page, OpenAI-compatible API, search.", Reach.MACHINE),
+    "ask": Listed(ASKING, "Answer questions with citations.", Reach.ANY),
+    "chat": Listed(ASKING, "Ask in turns: what was said before is understood.", Reach.ANY),
+    "search": Listed(ASKING, "Passages for a query, best first, with the score of each leg.", Reach.ANY),
+    "ingest": Listed(
+        "ingest.cli",
+        "Bring the index up to date with files, folders and declared sources: add, replace, remove what is "
+        "gone.",
+        Reach.ANY,
+        REMOTE,
+    ),
+    "status": Listed(
+        "ingest.cli",
+        "How many documents are in which state, and why some are quarantined.",
+        Reach.ANY,
+        REMOTE,
+    ),
+    "rm": Listed("ingest.cli", "Forget documents: they stop answering at once.", Reach.ANY, REMOTE),
+    "jobs": Listed("ingest.cli", "Runs of ingestion: see, pause, resume, cancel, retry.", Reach.ANY, REMOTE),
+    "duplicates": Listed(
+        "ingest.cli", "Documents that say nearly the same: copies, and versions of one another."
+    ),
+    "reindex": Listed("ingest.cli", "Index everything anew with today's settings."),
+    "models": Listed(
+        "rag.models.cli", "The frozen models, and whether their files are right.", Reach.MACHINE
+    ),
+    "eval": Listed(
+        "rag.evaluation.cli", "How good search and answers are here, and what may be used.", Reach.MACHINE
+    ),
+    "keys": Listed(ACCOUNTS, "Keys: made and shown once, listed, revoked at once."),
+    "users": Listed(ACCOUNTS, "Users: listed, given another role, suspended, let in again."),
+    "groups": Listed(ACCOUNTS, "Groups: what documents are shared with, and who is in them."),
+    "tenants": Listed(ACCOUNTS, "Tenants: what each may use."),
+    "audit": Listed(
+        ACCOUNTS,
+        "The audit log: who did what to what, and that nobody edited it.",
+        more="rag.cost.models_cli",
+    ),
+    "cost": Listed("rag.cost.cli", "What answers cost here, and who may use how much."),
+    "mcp": Listed(SERVING, "Serve agents over a pipe (MCP): search, ask, open a document.", Reach.ANY),
+    "doctor": Listed(
+        SERVING,
+        "Look at Python, CPU, disk, models, the llama.cpp build and the index.",
+        Reach.ANY,
+        REMOTE,
+    ),
+}
+
+
+class Commands(TyperGroup):
+    """The commands of COMMANDS: listed without an import, imported when one is run."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=listed.help) for name, listed in COMMANDS.items()}
+
+    def resolve_command(self, context: Any, arguments: list[str]) -> Any:
+        name = arguments[0]
+        if name in COMMANDS:
+            self.commands[name] = loaded(name, url=self.address(context, name))
+        return super().resolve_command(context, arguments)
+
+    def address(self, context: typer.Context, name: str) -> str:
+        """The server that a command is for; empty: this machine."""
+        url: str = context.params.get("url") or ""
+        reach = COMMANDS[name].reach
+        given = context.get_parameter_source("url")
+        is_wish = given is not None and given.name == "COMMANDLINE"
+        if not url or (context.params.get("home") and not is_wish):
+            return ""
+        if context.params.get("home"):
+            context.fail("--url and --home are two places: give one")
+        if reach is Reach.HOME or (reach is Reach.MACHINE and is_wish):
+            context.fail(
+                f"rag {name} acts on {reach.value}: run it there, without --url"
+                + ("" if is_wish else f" (RAG_URL is {url}; --home DIR goes before it)")
+            )
+        return "" if reach is Reach.MACHINE else url
+
+
+def loaded(name: str, *, url: str = "") -> Any:
+    """A command itself, of the form that acts on the server at `url` if there is one."""
+    listed = COMMANDS[name]
+    command = registered(listed.remote if url and listed.remote else listed.module)[name]
+    if listed.more:
+        assert isinstance(command, TyperGroup)
+        command.commands.update(registered(listed.more))
+    return command
+
+
+def registered(module: str) -> dict[str, Any]:
+    """What a module registers, by name."""
+    area = typer.Typer(rich_markup_mode=None)
+    importlib.import_module(module).register(area)
+    return dict(typer.main.get_group(area).commands)
+
 
 app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, help="Cited answers from your own documents."
+    cls=Commands,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Cited answers from your own documents.",
+    epilog="Exit status: 0 done, 1 error, 2 wrong usage, 3 some documents quarantined, 130 interrupted.",
 )
 
 
 @dataclass
 class Run:
-    """What holds for one run of the command."""
+    """What holds for one run of the command. `url`: the server it is for; empty: the home."""
 
     debug: bool = False
-
-
-Home = Annotated[
-    Path | None, typer.Option("--home", help="Folder of database, index and caches [setting home].")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Collection = Annotated[str | None, typer.Option(help="Only documents of this collection.")]
+    url: str = ""
 
 
 @app.callback(invoke_without_command=True)
 def options(
     context: typer.Context,
-    home: Home = None,
+    home: Annotated[
+        Path | None, typer.Option("--home", help="Folder of database, index and caches [setting home].")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", envvar="RAG_URL", help="A server to ask instead; its key in RAG_API_KEY."),
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Options of every command."""
-    context.ensure_object(Run).debug = debug
+    run = context.ensure_object(Run)
+    run.debug = debug
     if version:
         typer.echo(f"permafrost-rag {rag.__version__}")
         raise typer.Exit
+    from rag.settings import load
+
     context.meta["settings"] = load(home=home)
-    context.meta["open_system"] = open_system
+    context.meta["open_system"] = opened_system
+    if context.invoked_subcommand in COMMANDS and isinstance(context.command, Commands):
+        run.url = context.command.address(context, context.invoked_subcommand)
 
 
-@contextmanager
-def opened(settings: Settings) -> Iterator[Client | Rag]:
-    """The running server of this home, else the home itself."""
-    if url := address.find(settings.home):
-        with Client(url, settings.server.api_key) as client:
-            yield client
-    else:
-        with Rag(settings, linger=True) as system:
-            yield system
+def opened_system(*arguments: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
+    """`open_system`, imported when a command needs it."""
+    from rag.assembly import open_system
 
-
-@app.command()
-def serve(
-    context: typer.Context,
-    host: Annotated[str | None, typer.Option(help="Address to listen on [server.host].")] = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="0 takes a free one [server.port].")
-    ] = None,
-) -> None:
-    """Answer over HTTP: chat page, OpenAI-compatible API, search. Ctrl-C finishes what runs, then ends."""
-    settings = settings_of(context)
-    changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    settings = settings.model_copy(update={"server": settings.server.model_copy(update=changes)})
-    asyncio.run(
-        serve_until_signal(settings, announce=lambda url: print(f"Permafrost answers at {url}", flush=True))
-    )
-
-
-@app.command()
-def ask(
-    context: typer.Context,
-    questions: Annotated[list[str] | None, typer.Argument(metavar="QUESTION...")] = None,
-    file: Annotated[
-        Path | None, typer.Option("--from", exists=True, dir_okay=False, help="A file, one question a line.")
-    ] = None,
-    as_json: Json = False,
-    sources: Annotated[bool, typer.Option("--sources", help="Show all passages that were found.")] = False,
-    tier: Annotated[str | None, typer.Option(help="Who words the answer: auto, extract or small.")] = None,
-    collection: Collection = None,
-) -> None:
-    """Answer questions with citations. "Not in the documents" is an answer too, with exit status 0."""
-    asked = [*(questions or []), *(file.read_text().splitlines() if file else [])]
-    if not any(question.strip() for question in asked):
-        raise typer.BadParameter('ask something: rag ask "How long ...?"')
-    with opened(settings_of(context)) as knowledge:
-        if isinstance(knowledge, Rag) and tier != Tier.EXTRACT:
-            knowledge.warm()
-        for question in filter(str.strip, asked):
-            if as_json:
-                answer = knowledge.ask(question, tier=tier, collection=collection)
-                typer.echo(json.dumps(answer_json(answer, passages=sources), ensure_ascii=False, indent=2))
-                continue
-            if len(asked) > 1:
-                typer.secho(f"\n› {question}", fg="cyan", bold=True)
-            answer = show_events(
-                knowledge.stream(question, tier=tier, collection=collection), sources=sources
-            )
-            hint_if_empty(knowledge, answer.passages)
-
-
-@app.command()
-def search(
-    context: typer.Context,
-    query: str,
-    as_json: Json = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, max=100, help="How many passages [retrieval.limit].")
-    ] = None,
-    collection: Collection = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show what made the order.")] = False,
-) -> None:
-    """Passages for a query, best first, with the score of each leg."""
-    with opened(settings_of(context)) as knowledge:
-        passages = knowledge.search(query, collection=collection, limit=limit)
-        hint_if_empty(knowledge, passages)
-    if as_json:
-        typer.echo(json.dumps([asdict(passage) for passage in passages], ensure_ascii=False, indent=2))
-        return
-    show_passages(passages)
-    if explain:
-        for line in explained(query, passages, settings_of(context).retrieval.dense_weight):
-            typer.echo(line)
-
-
-def hint_if_empty(knowledge: Client | Rag, found: Sequence[Passage]) -> None:
-    """Nothing found because nothing is there yet: say what to do."""
-    if not found and not knowledge.documents():
-        typer.secho("no documents yet: rag ingest PATH adds some", fg="yellow", err=True)
-
-
-@app.command()
-def doctor(context: typer.Context) -> None:
-    """Look at Python, CPU, disk, models, the llama.cpp build and the index. Exit status 1 if one is wrong."""
-
-    async def report() -> bool:
-        good = True
-        async for finding in examine(settings_of(context)):
-            good = good and finding.good
-            typer.echo(f"{'ok ' if finding.good else 'BAD'}  {finding.what:<28} {finding.detail}")
-        return good
-
-    raise typer.Exit(0 if asyncio.run(report()) else 1)
-
-
-register(app)
-register_models(app)
-register_evaluation(app)
+    return open_system(*arguments, **options)
 
 
 def main() -> None:

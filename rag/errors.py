@@ -4,11 +4,17 @@ RagError
 ├── BadRequest                  400 the request cannot be served as it is
 │   ├── ContextTooLong          400 the prompt does not fit the model's context
 │   └── UnknownModel            404 no such model, tier or collection
+├── BudgetExceeded              402 it would cost more than a budget or the cap of a query allows
 ├── Unauthorised                401 the key is missing or wrong
 ├── Refused                     403 the request comes from a place that is not served
 ├── Forbidden                   403 the caller may not do this
+│   └── EgressDenied            403 policy does not let this leave for an external tier
 ├── NotFound                    404 no such document
+├── AlreadyExists               409 something of that name is there already
+├── IdempotencyInProgress       409 a request with this Idempotency-Key is still being answered
+├── IdempotencyMismatch         422 this Idempotency-Key was used for another body
 ├── PayloadTooLarge             413 the body is larger than the limit
+├── QuotaExceeded               403 the tenant has no room for more documents
 ├── SettingsError               500 rag.toml, ingest.toml or a RAG_ variable is wrong
 ├── ModelError                  500 a model file is missing, changed or cannot run here
 │   ├── ModelMismatch           500 the file is not the one that models.lock pins
@@ -22,7 +28,10 @@ RagError
 │   ├── Unsupported             422 no parser for this type
 │   └── LimitExceeded           422 reading it went past a limit of memory, time or size
 ├── SourceError                 502 a source of documents cannot be reached, or refuses us
+├── PriceUnavailable            503 the price of an outside model is missing or too old
+├── ProviderUnavailable         503 the provider of sign-ins cannot be reached, or says what we cannot read
 ├── Overloaded                  429 the queue is full; try again
+├── RateLimited                 429 more requests or tokens than the limit of a minute; try again
 ├── Cancelled                   499 the caller went away
 └── WorkerError                 503 a supervised child failed
     ├── WorkerDied              503 it died while it worked for this call
@@ -66,6 +75,20 @@ class UnknownModel(BadRequest):
     code = "model_not_found"
 
 
+class BudgetExceeded(RagError):
+    """The request would cost more than a budget, or the cap of a query, allows.
+
+    `reason`: cost_cap_exceeded, or queue when it may be tried again once its budget starts anew.
+    """
+
+    status = 402
+    code = "cost_cap_exceeded"
+
+    def __init__(self, message: str, *, reason: str = "cost_cap_exceeded") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class Unauthorised(RagError):
     """The bearer key is missing or wrong."""
 
@@ -87,11 +110,38 @@ class Forbidden(RagError):
     code = "permission_denied"
 
 
+class EgressDenied(Forbidden):
+    """Policy does not let this question, or a passage that it needs, leave for an external tier."""
+
+    code = "egress_denied"
+
+
 class NotFound(RagError):
     """No document of that id or path."""
 
     status = 404
     code = "not_found"
+
+
+class AlreadyExists(RagError):
+    """Something of that name is there already."""
+
+    status = 409
+    code = "already_exists"
+
+
+class IdempotencyInProgress(RagError):
+    """A request with the same Idempotency-Key is being answered right now."""
+
+    status = 409
+    code = "idempotency_in_progress"
+
+
+class IdempotencyMismatch(RagError):
+    """The Idempotency-Key was used before, with another body."""
+
+    status = 422
+    code = "idempotency_mismatch"
 
 
 class PayloadTooLarge(RagError):
@@ -183,11 +233,39 @@ class SourceError(RagError):
     code = "source_failed"
 
 
+class PriceUnavailable(RagError):
+    """The price of an outside model is missing or too old to be relied on."""
+
+    status = 503
+    code = "price_unavailable"
+
+
 class Overloaded(RagError):
     """The queue is full."""
 
     status = 429
     code = "overloaded"
+
+
+class ProviderUnavailable(RagError):
+    """The OpenID provider cannot be reached, or says what we cannot read."""
+
+    status = 503
+    code = "sign_in_unavailable"
+
+
+class RateLimited(RagError):
+    """More requests or prompt tokens than the limit of a minute allows. The reply says when to come back."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+
+class QuotaExceeded(RagError):
+    """The tenant holds as many documents, or bytes of them, as it may."""
+
+    status = 403
+    code = "quota_exceeded"
 
 
 class Cancelled(RagError):

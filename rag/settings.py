@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,7 +21,7 @@ from pydantic_settings import (
 )
 
 from rag.errors import SettingsError
-from rag.types import Profile, Tier
+from rag.types import Profile
 
 
 def nothing_or_enough(tokens: int) -> int:
@@ -39,8 +40,52 @@ class ServerSettings(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535, description="0 takes a free port")
-    api_key: str = Field("", description="callers must send it as a bearer token; required beyond loopback")
+    api_key: str = Field(
+        "", description="the owner's key, beside those of `rag keys`; without any, this machine is let in"
+    )
     max_body_bytes: int = Field(2_000_000, gt=0)
+    public_url: str = Field(
+        "", description="address that browsers use, where a proxy stands in front; empty: as they call it"
+    )
+
+
+RoleName = Literal["reader", "contributor", "curator", "operator", "auditor", "admin"]
+
+
+class OidcSettings(Section):
+    """Sign-in through an OpenID provider: code flow for the page, bearer tokens for services."""
+
+    issuer: str = Field("", description="its address, to the letter as in `iss`; empty: nobody signs in")
+    client_id: str = ""
+    client_secret: str = Field("", description="empty: a public client, secured by PKCE alone")
+    audience: str = Field("", description="`aud` that a bearer token must have; empty: client_id")
+    jwks_url: str = Field("", description="where its public keys are; empty: as its discovery document says")
+    scopes: str = "openid profile email"
+    tenant: str = Field("default", description="tenant of everybody who comes this way")
+    user_claim: str = Field("sub", description="claim that names the user here; email must be verified")
+    groups_claim: str = Field(
+        "", description="claim that lists groups; empty: groups come from SCIM and `rag groups` alone"
+    )
+    everyone: bool = Field(True, description="who signs in for the first time joins the group everyone")
+    roles_claim: str = Field("", description="claim that lists roles; empty: as `rag users` says")
+    roles: dict[str, RoleName] = Field(default_factory=dict, description="what its values mean here")
+    new_role: RoleName = Field("reader", description="role of who signs in for the first time")
+    leeway_s: int = Field(30, ge=0, le=60, description="how far clocks may be apart")
+    session_s: int = Field(28_800, gt=0, description="how long a session of the page lasts")
+
+
+class LimitsSettings(Section):
+    """What callers may use; 0: as much as they like. The owner on this machine is not limited."""
+
+    requests_per_minute: int = Field(600, ge=0, description="of one key or session")
+    tokens_per_minute: int = Field(0, ge=0, description="prompt tokens, of one key or session")
+    tenant_requests_per_minute: int = Field(0, ge=0)
+    tenant_tokens_per_minute: int = Field(0, ge=0)
+    tenant_documents: int = Field(0, ge=0)
+    tenant_bytes: int = Field(0, ge=0)
+    refusals_per_minute: int = Field(
+        60, ge=0, description="requests without a right key from one address, and sign-ins"
+    )
 
 
 class StoreSettings(Section):
@@ -96,6 +141,9 @@ class RetrievalSettings(Section):
     leg_limit: int = Field(100, gt=0, description="candidates of each leg before fusion")
     limit: int = Field(8, gt=0, description="passages handed to the answer")
     dense_weight: float = Field(0.4, ge=0, le=1, description="weight of the dense leg before the evidence")
+    reranker: str = Field(
+        "", description="folder of a cross-encoder (sentence-transformers) that reads the best 20 again"
+    )
     expand: int = Field(0, ge=0, description="tokens of neighbours in the same section put behind the hits")
 
 
@@ -144,7 +192,7 @@ class ModelsSettings(Section):
 class AnsweringSettings(Section):
     """Wording and checking answers."""
 
-    tier: Tier = Tier.SMALL
+    tier: str = Field("small", description="the usual one: extract, small, or one of [tiers]")
     context_tokens: int = Field(900, gt=0, description="tokens of passages in the prompt")
     max_tokens: int = Field(96, gt=0)
     max_quotes: int = Field(2, ge=1, le=5)
@@ -159,11 +207,140 @@ class AnsweringSettings(Section):
     )
 
 
-class CostSettings(Section):
-    """The first meter: CPU-seconds times a rate."""
+class ConversationsSettings(Section):
+    """What readers asked, kept for them."""
 
-    cpu_hour_rate: float = Field(0.02, ge=0, description="price of one busy core for one hour")
+    keep_days: int = Field(90, ge=0, description="days without a new question; 0: kept for ever")
+
+
+class HardwareSettings(Section):
+    """The machine and the room it stands in. What is not set comes from rag/cost/constants.json, and reports
+    say so; `rag cost profile` detects what it can."""
+
+    name: str = Field("", description="what reports call this machine")
+    price: float | None = Field(None, ge=0, description="what it cost, in cost.currency")
+    residual: float = Field(0.0, ge=0, description="what it will be sold for at the end")
+    life_years: float | None = Field(None, gt=0, description="years it is written off over, straight line")
+    idle_watts: float | None = Field(None, ge=0, description="power of the whole machine with nothing to do")
+    busy_watts: float | None = Field(None, gt=0, description="the same at full load")
+    pue: float | None = Field(None, ge=1, description="power of the room over power of its machines")
+    price_kwh: float | None = Field(None, ge=0, description="electricity, in cost.currency")
+    opex_hour: float | None = Field(None, ge=0, description="support, rack and administration for one hour")
+    grid: str = Field("world", description="two letters of the country whose grid it hangs on, or world")
+    grid_g_kwh: float | None = Field(None, ge=0, description="gCO2e of one kWh as your supplier states it")
+    embodied_kg: float | None = Field(None, ge=0, description="kgCO2e of making the machine")
+    cores: int = Field(0, ge=0, description="0: those this process may use")
+    meter: Literal["auto", "model", "rapl", "ipmi", "http"] = Field(
+        "auto", description="where energy is read; auto: the best that answers, else the power model"
+    )
+    meter_url: str = Field("", description="an HTTP address that tells watts: a smart plug, or a query URL")
+    meter_path: str = Field("", description="where the watts stand in its JSON, as data.result.0.value.1")
+
+
+class CostSettings(Section):
+    """What money is counted in, and what one question may cost."""
+
     currency: str = "EUR"
+    exchange: dict[str, float] = Field(
+        default_factory=dict, description="what one unit of another currency is worth, as {USD = 0.9}"
+    )
+    max_per_query: float = Field(0.0, ge=0, description="the most that one question may cost; 0: no cap")
+    ladder: tuple[Literal["fewer_chunks", "shorter_answer", "smaller_tier", "queue"], ...] = Field(
+        ("fewer_chunks", "shorter_answer", "smaller_tier", "queue"),
+        description="what is tried, in this order, before a question is refused for its cost",
+    )
+    break_even_with: tuple[str, ...] = Field(
+        ("gpt-5.6-luna", "ministral-8b-latest", "claude-4.5-haiku", "gpt-5.5"),
+        description="models of rag/cost/prices.json that `rag cost report` compares with",
+    )
+    cpu_hour_rate: float = Field(
+        0.02, ge=0, description="price of one busy core for one hour, in forecasts of ingestion"
+    )
+
+
+class BudgetSettings(Section):
+    """One budget: the most that a tenant, user, key, group or collection may use in a day or month."""
+
+    scope: Literal["tenant", "user", "key", "group", "collection"]
+    subject: str = "*"  # of that scope; *: each one has this much
+    tenant: str = "default"
+    period: Literal["day", "month"] = "month"
+    unit: Literal["money", "wh", "gco2e", "seconds"] = "money"
+    limit: float = Field(gt=0)
+    soft: float = Field(0.8, gt=0, le=1)  # part of the limit from which on there are warnings
+    on_limit: Literal["degrade", "refuse"] = "degrade"
+
+
+class PriceSettings(Section):
+    """What an outside model costs, per million tokens; goes before rag/cost/prices.json."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached: float | None = Field(None, ge=0)
+    currency: str = "USD"
+    as_of: date  # when somebody last looked; not older than 90 days
+    source: str = "rag.toml"
+
+
+class EgressSettings(Section):
+    """What may leave for an external tier: nothing, until a tenant and a collection are named."""
+
+    tenants: tuple[str, ...] = ()  # whose questions may leave
+    collections: tuple[str, ...] = ()  # whose documents may leave; "*": all
+    labels: tuple[str, ...] = ()  # a labelled document leaves only if all its labels are here; "*": any
+    redact: Literal["all", "structured"] = "all"  # all: also names and addresses, as far as rules find them
+
+
+class TierSettings(Section):
+    """One way to word an answer."""
+
+    kind: Literal["extract", "local", "remote", "external"]
+    model: str = ""  # local: a name in models.lock; remote and external: its name there
+    urls: tuple[str, ...] = ()  # several servers may share the work
+    url_prices: tuple[float, ...] = ()  # of a token at each of them, against each other; empty: all the same
+    template: str = "chatml"  # chat template of a remote model
+    api_key_env: str = ""  # the environment variable that holds the key
+    price: str = ""  # measured, or a name in rag/cost/prices.json or [prices]; empty: by the model's name
+    context: int = Field(4096, ge=64)  # tokens of prompt and answer
+    max_tokens: int = Field(96, gt=0)
+    slots: int = Field(4, ge=1)  # requests that one server takes at once
+    deadline_s: float = Field(30.0, gt=0)  # within which an answer shall be whole
+    egress: EgressSettings = EgressSettings()
+
+    @property
+    def key(self) -> str:
+        """The key for its servers. Raises SettingsError when the variable that shall hold it is not set."""
+        if self.api_key_env and self.api_key_env not in os.environ:
+            raise SettingsError(f"the environment has no {self.api_key_env}, which a tier names as its key")
+        return os.environ.get(self.api_key_env, "")
+
+    @model_validator(mode="after")
+    def _whole(self) -> TierSettings:
+        if self.kind in ("local", "external") and not self.model:
+            raise ValueError(f"a tier of kind {self.kind} needs a model")
+        if self.kind in ("remote", "external") and not self.urls:
+            raise ValueError(f"a tier of kind {self.kind} needs urls")
+        if self.url_prices and len(self.url_prices) != len(self.urls):
+            raise ValueError("url_prices needs one price for each of urls, or none")
+        if self.kind == "external" and self.price == "measured":
+            raise ValueError("an external tier has a price in the table of prices, not a measured one")
+        return self
+
+
+class RoutingSettings(Section):
+    """Which tier answers when nobody names one."""
+
+    usual: str = Field("", description="tier of ordinary questions; empty: answering.tier")
+    sticky: bool = Field(True, description="a conversation does not go back to a cheaper tier on its own")
+    escalations: int = Field(1, ge=0, description="dearer tiers that are tried after a draft fails its check")
+    supported: float = Field(
+        0.5, ge=0, le=1, description="part of a draft's sentences that passages must support to keep it"
+    )
+    need: Path | None = Field(
+        None, description="weights from `rag eval routing --train` that tell which questions need more"
+    )
+    need_above: float = Field(0.5, ge=0, le=1, description="from which probability of need on they get it")
+    triage: Path | None = Field(None, description="weights for kinds of questions; none: the packaged ones")
 
 
 class Settings(BaseSettings):
@@ -176,6 +353,8 @@ class Settings(BaseSettings):
     home: Path = Field(Path("kb"), description="the folder that holds database, index and caches")
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     server: ServerSettings = ServerSettings()
+    oidc: OidcSettings = OidcSettings()
+    limits: LimitsSettings = LimitsSettings()
     store: StoreSettings = StoreSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     ingest: IngestSettings = IngestSettings()
@@ -183,7 +362,21 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     models: ModelsSettings = ModelsSettings()
     answering: AnsweringSettings = AnsweringSettings()
+    conversations: ConversationsSettings = ConversationsSettings()
+    hardware: HardwareSettings = HardwareSettings()
     cost: CostSettings = CostSettings()
+    budgets: tuple[BudgetSettings, ...] = Field(
+        (), description="[[budgets]]: scope, subject, period, unit, limit, soft, on_limit"
+    )
+    prices: dict[str, PriceSettings] = Field(
+        default_factory=dict, description="[prices.MODEL]: input, output, cached, currency, as_of"
+    )
+    tiers: dict[str, TierSettings] = Field(
+        default_factory=dict,
+        description="[tiers.NAME], from cheap to dear: kind, model, urls, template, api_key_env, price, "
+        "url_prices, context, max_tokens, slots, deadline_s, egress",
+    )
+    routing: RoutingSettings = RoutingSettings()
 
     @classmethod
     def settings_customise_sources(

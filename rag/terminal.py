@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rag.assistant import Delta, Event, Final
+from rag.answering.events import Delta, Event, Final
 from rag.errors import WorkerError
 from rag.settings import Settings
 from rag.types import Answer, Citation, Outcome, Passage
@@ -90,3 +91,8 @@ def answer_json(answer: Answer, *, passages: bool) -> dict[str, Any]:
     """An answer for programs: its text and the `rag` object of the API."""
     part = rag_part(answer, passages=passages, model_sha256="", ignored=[])
     return {"answer": answer.text, **part.model_dump(mode="json", exclude={"model_sha256", "ignored"})}
+
+
+def echo_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print a value for programs."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=indent))

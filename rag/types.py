@@ -194,15 +194,37 @@ class Usage:
     cached_tokens: int = 0
     approximate_tokens: int = 0
 
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.approximate_tokens + other.approximate_tokens,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What an answer cost. `method` says how the figure was obtained; an estimate says so."""
+    """What an answer cost. `method` says how the figure was obtained; an estimate says so.
+
+    `amount` is fully loaded: with the answer's part of the time nobody asked, at today's `utilisation`;
+    `booked` is the machine time it took itself, what ledger and budgets count; `marginal` what would have
+    been saved without it. Energy in Wh of the machine, between the two ends of its band; carbon in gCO2e.
+    """
 
     amount: float
     currency: str
     cpu_seconds: float
     method: str
+    booked: float = 0.0
+    marginal: float = 0.0
+    external: float = 0.0
+    energy_wh: float = 0.0
+    energy_low_wh: float = 0.0
+    energy_high_wh: float = 0.0
+    co2e_g: float = 0.0
+    utilisation: float = 0.0
+    constants: str = ""
 
 
 class Outcome(StrEnum):
@@ -239,6 +261,7 @@ class Answer:
     `cached`: "exact" or "semantic" for an answer that was given before, else empty. `finish`: "length" when
     the model's tokens ended before its words. `notes`: what a reader should know beside, such as editions
     that differ. `unchecked`: JSON pointers of values that cannot be read off a text. `why`: why this tier.
+    `warnings`: of budgets that are nearly spent, and of what was left out to stay within one.
     """
 
     text: str
@@ -257,3 +280,5 @@ class Answer:
     notes: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
     why: str = ""
+    model_sha256: str = ""
+    warnings: tuple[str, ...] = ()

@@ -372,6 +372,7 @@ class RagPart(BaseModel):
     notes: list[str] = []
     unchecked: list[str] = []
     why: str = ""
+    warnings: list[str] = []
     conversation: str | None = None
     message: str | None = None
 
@@ -394,6 +395,8 @@ class RagPart(BaseModel):
             notes=tuple(self.notes),
             unchecked=tuple(self.unchecked),
             why=self.why,
+            model_sha256=self.model_sha256,
+            warnings=tuple(self.warnings),
         )
 
 
@@ -529,7 +532,7 @@ def rag_part(answer: Answer, *, passages: bool, model_sha256: str, ignored: list
         seconds=dict(answer.seconds),
         egress=answer.egress,
         model=answer.model,
-        model_sha256=model_sha256,
+        model_sha256=answer.model_sha256 or model_sha256,
         ignored=ignored,
         confidence=answer.confidence,
         cached=answer.cached,
@@ -537,6 +540,7 @@ def rag_part(answer: Answer, *, passages: bool, model_sha256: str, ignored: list
         notes=list(answer.notes),
         unchecked=list(answer.unchecked),
         why=answer.why,
+        warnings=list(answer.warnings),
     )
 
 

@@ -19,6 +19,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rag.errors import WorkerDied, WorkerTimeout, WorkerUnavailable, from_wire
@@ -28,6 +30,17 @@ CRASH_WINDOW_S = 60.0
 # Kernels meet at barriers hundreds of times per token. By default a thread burns its time slice there while
 # the other one waits for a core: on a busy machine decode was 13 times slower and took 11 times the CPU.
 ENVIRONMENT = {"GOMP_SPINCOUNT": "4000"}
+
+
+@dataclass(slots=True)
+class CpuTally:
+    """CPU-seconds that children took for the calls of one piece of work."""
+
+    seconds: float = 0.0
+
+
+# Set by who wants to know; calls within the same task, or tasks it starts, add to it.
+CHILD_CPU: ContextVar[CpuTally | None] = ContextVar("CHILD_CPU", default=None)
 
 
 class Caller(Protocol):
@@ -61,6 +74,8 @@ class Connection:
         async with contextlib.aclosing(self._exchange(method, args, timeout_s)) as messages:
             async for message in messages:
                 if "result" in message:
+                    if tally := CHILD_CPU.get():
+                        tally.seconds += message.get("cpu_s", 0.0)
                     return message["result"]
         raise WorkerDied(f"the {self.name} process ended before it answered {method!r}")
 

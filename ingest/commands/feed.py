@@ -115,7 +115,9 @@ def status(context: typer.Context, as_json: Json = False) -> None:
 def remove(
     context: typer.Context,
     what: Annotated[str, typer.Argument(metavar="PATH|ID", help="A file, a folder, or a document's id.")],
-    proof: Annotated[bool, typer.Option("--proof", help="Print what went, and what a look found.")] = False,
+    proof: Annotated[
+        bool, typer.Option("--proof", "--json", help="Print what went, and what a look found.")
+    ] = False,
 ) -> None:
     """Forget documents: they stop answering at once. The files themselves are not touched."""
     receipt = asyncio.run(forget(context, what))

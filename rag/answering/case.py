@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rag.answering.account import Account
 from rag.answering.citations import Citations
+from rag.answering.docket import Docket
 from rag.answering.events import Delta
 from rag.answering.manner import Manner
 from rag.engine.generator import Logprob
 from rag.engine.inquiry import Inquiry
+from rag.routing.external import Cleared
 from rag.types import Passage, Principal
 
 MARKER = re.compile(r"\[(\d+)\]")
@@ -18,16 +20,22 @@ MARKER = re.compile(r"\[(\d+)\]")
 
 @dataclass(slots=True)
 class Case:
-    """One question on its way to an answer, and what was shown of it so far."""
+    """One question on its way to an answer, and what was shown of it so far.
+
+    `epoch`: the last removal of a document before the search. `inquiry`: the generator that was asked last.
+    `sent`: what went out to external tiers.
+    """
 
     question: str
     principal: Principal
     passages: tuple[Passage, ...]
-    tier: str
     manner: Manner
-    inquiry: Inquiry
+    docket: Docket
     account: Account
     citations: Citations
+    epoch: str | None
+    inquiry: Inquiry | None = None
+    sent: list[Cleared] = field(default_factory=list)
     shown: str = ""
 
     def delta(self, text: str, tokens: tuple[Logprob, ...] = ()) -> Delta:

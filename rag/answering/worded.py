@@ -19,6 +19,14 @@ from rag.store.vectors import Vectors
 from rag.types import Passage
 
 
+@dataclass(slots=True)
+class Tally:
+    """Sentences that a model said, and how many of them a passage supports."""
+
+    sentences: int = 0
+    supported: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """A supported sentence with its marker, and the tokens it was drawn as, where they were asked for."""
@@ -34,6 +42,7 @@ async def worded(
     vectors: Vectors,
     citations: Citations,
     account: Account,
+    tally: Tally,
 ) -> AsyncIterator[Said]:
     """Draft sentence by sentence and keep what is grounded. Closing it stops the generator."""
     chosen = to_read(selection, question)
@@ -43,6 +52,7 @@ async def worded(
         async for draft in drafts:
             account.lap("generate")
             sentence = draft.text
+            tally.sentences += sentence not in said
             if sentence in said or not (said or says_something(question, sentence)):
                 continue
             support = await ground(sentence, chosen, vectors, question=question)
@@ -50,6 +60,7 @@ async def worded(
             if marker := cited(support, citations):
                 yield Said(f"{' ' if said else ''}{sentence} [{marker}]", draft.tokens)
                 said.add(sentence)
+                tally.supported += 1
     account.lap("generate")
 
 

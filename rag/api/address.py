@@ -13,11 +13,14 @@ FILE = "server.json"
 PROBE_S = 2.0
 
 
-def publish(home: Path, url: str, instance: str) -> Path:
-    """Write the address of this process."""
+def publish(home: Path, url: str, instance: str, token: str = "") -> Path:
+    """Write the address of this process, and what the owner's commands show there; for his eyes only."""
     file = home / FILE
     draft = file.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps({"url": url, "pid": os.getpid(), "instance": instance}))
+    draft.unlink(missing_ok=True)
+    written = {"url": url, "pid": os.getpid(), "instance": instance, "token": token}
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(json.dumps(written))
     draft.replace(file)
     return file
 
@@ -41,6 +44,11 @@ def find(home: Path) -> str | None:
     except (httpx.HTTPError, ValueError, AttributeError):
         return None
     return str(written["url"]) if alive else None
+
+
+def token(home: Path) -> str:
+    """What the owner of the home shows to its server; empty where none runs."""
+    return str(read(home).get("token", ""))
 
 
 def read(home: Path) -> dict[str, Any]:

@@ -1,20 +1,44 @@
-"""The ASGI application: routes, and the three layers in front of them."""
+"""The ASGI application: routes, and the layers in front of them."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from fastapi import FastAPI
 
 import rag
+from rag.accounts.accounts import Accounts
 from rag.accounts.authentication import Authentication
-from rag.api import chat, completions, documents, embeddings, health, jobs, knowledge, pages, responses
+from rag.accounts.limits import Buckets
+from rag.api import (
+    audit,
+    chat,
+    completions,
+    conversations,
+    documents,
+    embeddings,
+    groups,
+    health,
+    jobs,
+    keys,
+    knowledge,
+    money,
+    pages,
+    responses,
+    session,
+    users,
+)
 from rag.api.gate import Gate
+from rag.api.idempotency import Idempotency
 from rag.api.journal import Journal
+from rag.api.limits import Turnstile
 from rag.api.openapi import describe
 from rag.api.problems import handle_errors
 from rag.api.shield import Shield
 from rag.assembly import System
+from rag.conversations.replies import Replies
+from rag.store.revocation import FOLDER, epoch
 
 
 def create_app(system: System) -> FastAPI:
@@ -23,13 +47,41 @@ def create_app(system: System) -> FastAPI:
     app = FastAPI(title="Permafrost", version=rag.__version__, docs_url=None, redoc_url=None)
     app.state.system = system
     app.state.closing = asyncio.Event()  # set when the server wants to end: streams without an end stop
-    for area in (chat, completions, responses, embeddings, knowledge, documents, jobs, health, pages):
+    for area in (
+        chat,
+        completions,
+        responses,
+        embeddings,
+        knowledge,
+        conversations,
+        documents,
+        jobs,
+        health,
+        pages,
+        audit,
+        money,
+        groups,
+        keys,
+        session,
+        users,
+    ):
         app.include_router(area.router)
     handle_errors(app)
     describe(app)
     # The last one added is the outermost.
-    server = system.settings.server
-    app.add_middleware(Gate, settings=server, authentication=Authentication(server, system.principal))
+    app.state.replies = Replies(system.catalog, partial(epoch, system.settings.home / FOLDER))
+    app.add_middleware(Idempotency, replies=app.state.replies)
+    guard(app, system)
     app.add_middleware(Shield)
     app.add_middleware(Journal)
     return app
+
+
+def guard(app: FastAPI, system: System) -> None:
+    """Put the gate in front of the routes, over the accounts in the system's database."""
+    settings = system.settings
+    accounts = Accounts(system.catalog.database, settings.home, settings.limits)
+    authentication = Authentication.of(settings, system.principal, accounts)
+    app.state.accounts, app.state.authentication = accounts, authentication
+    turnstile = Turnstile(Buckets(settings.limits), accounts.tenants)
+    app.add_middleware(Gate, settings=settings.server, authentication=authentication, turnstile=turnstile)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.requests import Request
@@ -15,42 +15,54 @@ from rag.assembly import System
 from rag.assistant import Event, Final
 from rag.errors import Cancelled, WorkerError
 from rag.types import Answer, Principal
+from rag.wire import RagOptions
 
 Numbered = tuple[int, Event]
 
 
-def ask(system: System, caller: Principal, asked: Conversation, *, limit: int | None) -> AsyncIterator[Event]:
-    """The events of one answer."""
-    return system.assistant.ask(
-        asked.question,
-        caller,
-        history=asked.history,
-        collection=asked.collection,
-        tier=asked.tier,
-        limit=limit,
-        only=asked.only,
-        manner=asked.manner,
-    )
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """On whose behalf questions are asked, and what holds for all of them."""
+
+    system: System
+    caller: Principal
+    options: RagOptions
+    request_id: str = ""
+
+    @classmethod
+    def of(cls, request: Request, system: System, caller: Principal, options: RagOptions) -> Errand:
+        """What a request says of it."""
+        return cls(system, caller, options, request.state.request_id)
+
+    def ask(self, asked: Conversation) -> AsyncIterator[Event]:
+        """The events of one answer."""
+        return self.system.assistant.ask(
+            asked.question,
+            self.caller,
+            history=asked.history,
+            collection=asked.collection,
+            tier=asked.tier,
+            limit=self.options.limit,
+            only=asked.only,
+            manner=asked.manner,
+            request_id=self.request_id,
+            most=self.options.max_cost or 0.0,
+        )
 
 
-async def several(
-    system: System, caller: Principal, asked: Sequence[Conversation], *, limit: int | None
-) -> AsyncIterator[Numbered]:
+async def several(errand: Errand, asked: Sequence[Conversation]) -> AsyncIterator[Numbered]:
     """The events of several answers as they come, each with the number of its question.
 
     The first failure ends all of them and is raised.
     """
     if len(asked) == 1:
-        events = ask(system, caller, asked[0], limit=limit)
+        events = errand.ask(asked[0])
         async with contextlib.aclosing(events) as one:  # type: ignore[type-var]
             async for event in one:
                 yield 0, event
         return
     queue: asyncio.Queue[Numbered | Exception | None] = asyncio.Queue(maxsize=64)
-    tasks = [
-        asyncio.create_task(pump(number, ask(system, caller, each, limit=limit), queue))
-        for number, each in enumerate(asked)
-    ]
+    tasks = [asyncio.create_task(pump(number, errand.ask(each), queue)) for number, each in enumerate(asked)]
     try:
         running = len(tasks)
         while running:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from rag.api.asking import lookup, seeded, several, until_gone
+from rag.api.asking import Errand, lookup, seeded, several, until_gone
 from rag.api.conversation import model_names, of_chat
 from rag.api.reply import Reply
 from rag.api.state import Asker, Running
+from rag.conversations.turns import history_of
 from rag.errors import UnknownModel
 from rag.wire import AUTO, ChatCompletion, ChatRequest, Model, Models
 
@@ -41,8 +44,11 @@ async def chat_completions(body: ChatRequest, request: Request, system: Running,
         system, caller, named=body.model not in (AUTO, *system.tiers) or bool(body.rag.collection)
     )
     asked = of_chat(body, known, system.tiers)
-    reply = Reply(body, asked, system)
-    events = several(system, caller, seeded(asked, body.n or 1), limit=body.rag.limit)
+    errand = Errand.of(request, system, caller, body.rag)
+    if body.rag.conversation:
+        asked = replace(asked, history=await history_of(system, caller, body.rag.conversation))
+    reply = Reply(body, asked, errand)
+    events = several(errand, seeded(asked, body.n or 1))
     if not body.stream:
         return JSONResponse(await until_gone(request, reply.whole(events)))
     # Wait for the first event, so that a failed search is a status and not a broken stream.

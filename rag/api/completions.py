@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from rag.api.asking import Numbered, answers, lookup, several, until_gone
+from rag.api.asking import Errand, Numbered, answers, lookup, several, until_gone
 from rag.api.conversation import of_completion
 from rag.api.reply import data, total
 from rag.api.state import Asker, Running
@@ -32,7 +32,7 @@ async def completions(body: CompletionRequest, request: Request, system: Running
     asked = [of_completion(body, prompt, known, system.tiers) for prompt in body.prompts]
     head = {"id": f"cmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": body.model}
     head["object"] = "text_completion"
-    events = several(system, caller, asked, limit=body.rag.limit)
+    events = several(Errand.of(request, system, caller, body.rag), asked)
     if body.stream:
         first = await until_gone(request, anext(events))
         return StreamingResponse(stream(head, body, system, first, events), media_type="text/event-stream")

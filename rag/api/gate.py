@@ -1,47 +1,142 @@
-"""Who comes in: the bearer key, the host name, the page behind a request, and how much it may send."""
+"""Who comes in: the key, the host name, the page behind a request, how often, and how much it may send."""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rag.accounts.authentication import Authentication
+from rag.accounts.authentication import COOKIE, Authentication, credential, session_cookie
+from rag.accounts.limits import Allowance
+from rag.api.deeds import request_id, told
+from rag.api.limits import Turnstile, too_many
 from rag.api.problems import respond
-from rag.errors import PayloadTooLarge, RagError, Refused
+from rag.errors import BadRequest, PayloadTooLarge, RagError, Refused, Unauthorised
 from rag.settings import ServerSettings
+from rag.types import Principal
 
-# The page and the probes hold nothing of anybody's.
-OPEN = ("/", "/healthz", "/readyz")
-OPEN_BELOW = "/web/"
+# The page, the probes and the way in hold nothing of anybody's.
+OPEN = ("/", "/healthz", "/readyz", "/session")
+OPEN_BELOW = ("/web/", "/.well-known/")
+# Open too, but each costs a word with the provider: so many a minute from one address.
+SIGN_IN = ("/login", "/callback")
 # Read as it comes, by a route with limits of its own.
 STREAMED = (("POST", "/v1/documents"),)
+READING = ("GET", "HEAD", "OPTIONS")
+NOBODY = "nobody"
 
 
 class Gate:
-    """Turns requests away before anything reads them."""
+    """Turns requests away before anything reads them, and tells the audit log of what changed something.
 
-    def __init__(self, app: ASGIApp, *, settings: ServerSettings, authentication: Authentication) -> None:
-        self.app, self.settings, self.authentication = app, settings, authentication
+    Routes find in `request.state`: `principal`; `limits`, to charge the tokens of a prompt.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, settings: ServerSettings, authentication: Authentication, turnstile: Turnstile
+    ) -> None:
+        self.app, self.settings = app, settings
+        self.authentication, self.turnstile = authentication, turnstile
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers, allowance = Headers(scope=scope), Allowance()
+        state = scope.setdefault("state", {})
         try:
+            check_path(scope["path"])
             check_host(headers, self.settings)
             check_origin(headers)
             if not is_open(scope["path"]):
-                scope.setdefault("state", {})["principal"] = await self.authentication.principal(headers)
+                state["principal"] = principal = await self.authentication.principal(headers)
+                check_cookie(scope["method"], headers)
+                allowance, wait_s = await self.turnstile.admit(principal)
+                if wait_s:
+                    await too_many(allowance, wait_s)(scope, receive, send)
+                    return
+                await self._check_room(scope, headers, principal)
+            elif scope["path"] in SIGN_IN and (wait_s := self.turnstile.admit_stranger(address(scope))):
+                await too_many(allowance, wait_s)(scope, receive, send)
+                return
+            state["limits"] = allowance
             if (scope["method"], scope["path"]) not in STREAMED:
                 receive = await read_body(receive, headers, self.settings.max_body_bytes)
         except RagError as error:
-            await respond(error)(scope, receive, send)
+            await self._turn_away(error, scope, receive, send)
             return
-        await self.app(scope, receive, send)
+        await self.app(scope, receive, self._watched(scope, send, allowance))
+
+    async def _turn_away(self, error: RagError, scope: Scope, receive: Receive, send: Send) -> None:
+        """Say why somebody is not let in. Strangers are told, and written down, so often a minute only."""
+        reply: Response = respond(error)
+        if isinstance(error, Unauthorised | Refused):
+            if wait_s := self.turnstile.admit_stranger(address(scope)):
+                reply = too_many(Allowance(), wait_s)
+            else:
+                await self._record(scope, error.status)
+        if error.status == 401 and self.authentication.provider:
+            called = f"{scope['scheme']}://{Headers(scope=scope).get('host', '')}"
+            metadata = (
+                f"{self.settings.public_url.rstrip('/') or called}/.well-known/oauth-protected-resource"
+            )
+            reply.headers["WWW-Authenticate"] = f'Bearer resource_metadata="{metadata}"'
+        await reply(scope, receive, send)
+
+    def _watched(self, scope: Scope, send: Send, allowance: Allowance) -> Send:
+        """A `send` that adds what is left, and records the deed before the caller hears that it is done."""
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await self._record(scope, message["status"])
+                headers = MutableHeaders(raw=message.setdefault("headers", []))
+                headers.update(allowance.headers())
+            await send(message)
+
+        return watched
+
+    async def _record(self, scope: Scope, status: int) -> None:
+        if found := told(scope, status):
+            await asyncio.to_thread(
+                self.authentication.accounts.audit.record,
+                found.action,
+                scope["state"].get("principal", NOBODY),
+                object=found.object,
+                outcome=found.outcome,
+                request_id=request_id(scope),
+            )
+
+    async def _check_room(self, scope: Scope, headers: Headers, principal: Principal) -> None:
+        """Raises QuotaExceeded before a byte is read of an upload that the tenant has no room for."""
+        if (scope["method"], scope["path"]) in STREAMED:
+            declared = headers.get("content-length", "")
+            size = int(declared) if declared.isdigit() else 0
+            tenants = self.authentication.accounts.tenants
+            await asyncio.to_thread(tenants.check_room, principal.tenant, size)
+
+
+def address(scope: Scope) -> str:
+    """Where a request comes from, as far as the server can tell."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def check_cookie(method: str, headers: Headers) -> None:
+    """A browser sends its cookie on its own: what changes something must say from which page."""
+    if method in READING or credential(headers) or not session_cookie(headers):
+        return
+    if headers.get("origin") is None and headers.get("sec-fetch-site") != "same-origin":
+        raise Refused(f"a request with the cookie {COOKIE} must name its page (Origin)")
+
+
+def check_path(path: str) -> None:
+    """No id holds a control character, and a database may stumble over one."""
+    if "\x00" in path:
+        raise BadRequest("the path holds a NUL")
 
 
 def check_host(headers: Headers, settings: ServerSettings) -> None:
@@ -64,7 +159,7 @@ def check_origin(headers: Headers) -> None:
 
 def is_open(path: str) -> bool:
     """Whether anybody may come here: nothing behind it is anybody's."""
-    return path in OPEN or path.startswith(OPEN_BELOW)
+    return path in OPEN or path in SIGN_IN or path.startswith(OPEN_BELOW)
 
 
 async def read_body(receive: Receive, headers: Headers, limit: int) -> Receive:

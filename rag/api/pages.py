@@ -13,6 +13,9 @@ router = APIRouter(include_in_schema=False)
 # Named one by one: no path of a request ever becomes a path on disk.
 FILES = {
     "app.js": "text/javascript",
+    "answers.js": "text/javascript",
+    "chat.js": "text/javascript",
+    "conversations.js": "text/javascript",
     "library.js": "text/javascript",
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rag.api.asking import Numbered
+from rag.api.asking import Errand, Numbered
 from rag.api.conversation import Conversation
-from rag.assembly import System
 from rag.assistant import Delta, Final, Sources
+from rag.conversations.turns import remember
 from rag.engine.generator import Logprob
 from rag.errors import RagError, WorkerError
 from rag.types import Answer, Outcome, Usage
@@ -25,8 +25,10 @@ UNANSWERED = (Outcome.NOT_FOUND, Outcome.CLARIFY)
 class Reply:
     """The answers to one request, `n` of them or one."""
 
-    def __init__(self, body: ChatRequest, asked: Conversation, system: System) -> None:
-        self.body, self.asked, self.system = body, asked, system
+    def __init__(self, body: ChatRequest, asked: Conversation, errand: Errand) -> None:
+        self.body, self.asked, self.errand = body, asked, errand
+        self.kept: tuple[str, str] | None = None
+        system = errand.system
         self.head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": body.model}
         self.head["system_fingerprint"] = f"fp_{system.model_sha256[:12]}" if system.model_sha256 else None
 
@@ -38,6 +40,7 @@ class Reply:
             async for number, event in open_events:
                 if isinstance(event, Final):
                     found[number] = event.answer
+                    await self.keep(number, event.answer)
                 elif isinstance(event, Delta):
                     drawn.setdefault(number, []).extend(event.tokens)
         if len(found) < (self.body.n or 1):
@@ -72,12 +75,25 @@ class Reply:
                 for line in lines.of(*first):
                     yield line
                 async for number, event in open_events:
+                    if isinstance(event, Final):
+                        await self.keep(number, event.answer)
                     for line in lines.of(number, event):
                         yield line
                 for line in lines.end():
                     yield line
             except RagError as error:
                 yield lines.failed(error)
+
+    async def keep(self, number: int, answer: Answer) -> None:
+        """Put question and answer into the conversation, where one is named: the first of several answers."""
+        if self.body.rag.conversation and not number:
+            self.kept = await remember(
+                self.errand.system,
+                self.errand.caller,
+                self.body.rag.conversation,
+                self.asked.question,
+                answer,
+            )
 
     def said(self, answer: Answer) -> dict[str, str | None]:
         """Content and refusal. Where JSON was asked for, a sentence that is none is no content."""
@@ -96,9 +112,11 @@ class Reply:
         part: RagPart = rag_part(
             answer,
             passages=self.body.rag.passages,
-            model_sha256=self.system.model_sha256,
+            model_sha256=self.errand.system.model_sha256,
             ignored=list(self.asked.ignored),
         )
+        if self.kept:
+            part.conversation, part.message = self.kept
         return part.model_dump(mode="json")
 
 

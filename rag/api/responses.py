@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from rag.api.asking import Numbered, answers, lookup, several, until_gone
+from rag.api.asking import Errand, Numbered, answers, lookup, several, until_gone
 from rag.api.conversation import of_responses
 from rag.api.reply import named
 from rag.api.state import Asker, Running
@@ -30,7 +30,7 @@ async def responses(body: ResponsesRequest, request: Request, system: Running, c
     by_name = body.model not in (AUTO, *system.tiers) or bool(body.rag.collection)
     asked = of_responses(body, await lookup(system, caller, named=by_name), system.tiers)
     reply = ResponsesShape(body, system, list(asked.ignored))
-    events = several(system, caller, [asked], limit=body.rag.limit)
+    events = several(Errand.of(request, system, caller, body.rag), [asked])
     if body.stream:
         first = await until_gone(request, anext(events))
         return StreamingResponse(reply.stream(first, events), media_type="text/event-stream")

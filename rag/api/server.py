@@ -11,24 +11,35 @@ from types import FrameType
 
 import uvicorn
 
+from rag.accounts.accounts import Accounts
+from rag.accounts.authentication import Authentication
+from rag.accounts.roles import Role
 from rag.api import address
 from rag.api.app import create_app
 from rag.api.gate import is_loopback
 from rag.api.journal import start_logging
+from rag.api.upkeep import upkeep
 from rag.assembly import open_system
 from rag.errors import SettingsError
 from rag.settings import ServerSettings, Settings
 
 DRAIN_S = 30
+DEMO = "No key was made yet: everybody on this machine is its owner. rag keys create ends that."
 
 
-async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+async def serve(
+    settings: Settings, *, announce: Callable[[str], None], tell: Callable[[str], None] = say
+) -> None:
     """Serve until SIGINT or SIGTERM; `announce` gets the address once requests are answered.
 
-    Raises SettingsError when the address cannot be bound, is open to others without a key, or when a server
-    of this home already runs.
+    `tell` gets what else the owner must know: the first key, or that everybody on this machine may come in.
+    Raises SettingsError when the address cannot be bound, or when a server of this home already runs.
     """
-    refuse_open_door(settings.server)
     if running := await asyncio.to_thread(address.find, settings.home):
         raise SettingsError(
             f"a server of {settings.home} already runs at {running}; stop it, or choose another home"
@@ -38,11 +49,17 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
         async with open_system(settings) as system:
             url = url_of(listener)
 
-            def started() -> None:
-                address.publish(settings.home, url, system.instance)
-                announce(url)
-
             app = create_app(system)
+            authentication: Authentication = app.state.authentication
+            note = await asyncio.to_thread(door_note, settings.server, authentication)
+            await asyncio.to_thread(record_start, settings, authentication.accounts)
+
+            def started() -> None:
+                address.publish(settings.home, url, system.instance, authentication.owner_token)
+                announce(url)
+                if note:
+                    tell(note)
+
             config = uvicorn.Config(
                 app,
                 log_config=None,
@@ -53,10 +70,11 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
             )
             warming = asyncio.create_task(system.warm())
             try:
-                async with system.feeder.working():
+                async with system.feeder.working(), upkeep(system, app.state.replies):
                     await Server(config, started, app.state.closing.set).serve(sockets=[listener])
             finally:
                 address.withdraw(settings.home, system.instance)
+                authentication.close()
                 warming.cancel()
                 await asyncio.gather(warming, return_exceptions=True)
 
@@ -93,13 +111,25 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(each)
 
 
-def refuse_open_door(settings: ServerSettings) -> None:
-    """Without a key only this machine may ask."""
-    if not settings.api_key and not is_loopback(settings.host):
-        raise SettingsError(
-            f"server.host {settings.host!r} can be reached from other machines: "
-            "set server.api_key (RAG_SERVER_API_KEY), or serve on 127.0.0.1"
-        )
+def door_note(settings: ServerSettings, authentication: Authentication) -> str:
+    """What the owner must know about who comes in; empty: nothing.
+
+    Beyond this machine nobody is served without a key: where there is none yet, one is made and told once.
+    """
+    accounts = authentication.accounts
+    if settings.api_key or accounts.keys.any():
+        return ""
+    if is_loopback(settings.host):
+        return DEMO if authentication.is_open() else ""
+    key, shown = accounts.issue("admin", authentication.owner.tenant, "first start", role=Role.ADMIN)
+    accounts.audit.record("keys.create", "first start", object=key.id, tenant=key.tenant)
+    return f"The first key, for an administrator, shown this once: {shown}"
+
+
+def record_start(settings: Settings, accounts: Accounts) -> None:
+    """Write down that a server started, with a digest of its settings: another digest, other settings."""
+    digest = accounts.pepper.digest("settings", settings.model_dump_json().encode())
+    accounts.audit.record("server.start", "server", object=f"settings {digest[:16]}")
 
 
 def bind(settings: ServerSettings) -> socket.socket:

@@ -32,6 +32,7 @@ class Batcher:
         self.model, self.scheduler, self.filler, self.lookup = model, scheduler, filler, lookup
         self.clock = Clock()
         self._jobs: dict[Sequence, Job] = {}
+        self._resumed_s = 0.0
 
     def accept(self, job: Job) -> None:
         """Queue a job. Raises ContextTooLong, BadRequest or Overloaded, and then nothing is left of it."""
@@ -72,7 +73,7 @@ class Batcher:
 
     def _resume(self, sequence: Sequence) -> None:
         """Let a sequence do what lies between its spans; if what was kept cannot be used, compute it all."""
-        begin = time.process_time()
+        begin, now = time.process_time(), time.perf_counter()
         try:
             sequence.resume()
         except RagError as error:
@@ -84,7 +85,11 @@ class Batcher:
                 sequence.computed = sequence.cached = sequence.approximate = 0
                 sequence.fill = plain(sequence)
                 sequence.resume()
-        self._jobs[sequence].cpu_s += time.process_time() - begin
+        job, passed = self._jobs[sequence], time.perf_counter() - now
+        job.cpu_s += time.process_time() - begin
+        job.slot_s += passed
+        self._resumed_s += passed
+        job.prefill_slot_s += 0.0 if sequence.is_decoding else passed
 
     def _close_gap(self) -> None:
         if move := self.scheduler.gap():
@@ -100,13 +105,16 @@ class Batcher:
         shares = self.scheduler.plan()
         if not shares:
             return
-        begin, now = time.process_time(), time.perf_counter()
+        begin, now, resumed_s = time.process_time(), time.perf_counter(), self._resumed_s
         together = [share for share in shares if not share.alone]
         finished: list[Job] = []
         for group in [together, *([share] for share in shares if share.alone)]:
             for share, rows in self._decode(group) if group else ():
                 finished += self._advance(share, rows)
-        self._note(shares, (time.perf_counter() - now) * 1e3, time.process_time() - begin)
+        passed_s = time.perf_counter() - now
+        self._note(shares, passed_s * 1e3, time.process_time() - begin)
+        # What lies between the spans of one sequence is on its own bill already.
+        self._bill(shares, passed_s - (self._resumed_s - resumed_s))
         for job in finished:
             job.deliver()
             if job.reason:
@@ -186,6 +194,17 @@ class Batcher:
         for share in shares:
             if job := self._job_or_none(share.slot):
                 job.cpu_s += cpu_s * len(share.tokens) / total
+
+    def _bill(self, shares: list[Share], wall_s: float) -> None:
+        """Divide the wall time of a step among its sequences, by tokens."""
+        total = sum(len(share.tokens) for share in shares)
+        for share in shares:
+            if job := self._job_or_none(share.slot):
+                part_s = wall_s * len(share.tokens) / total
+                job.slot_s += part_s
+                job.prefill_slot_s += part_s if share.outputs < len(share.tokens) else 0.0
+                job.steps += 1
+                job.company += len(shares)
 
     def _finish(self, job: Job) -> None:
         sequence = job.sequence

@@ -108,7 +108,11 @@ class Delta:
 class Finished:
     """The last event of a stream. `prefill_s` runs from the first computed token to the first generated one,
     `decode_s` from there on; `cpu_s` is this sequence's part of the CPU-seconds of its steps. Of `drafted`
-    tokens, looked up in the passages, `accepted` were what the model would have said."""
+    tokens, looked up in the passages, `accepted` were what the model would have said.
+
+    `slot_s` is this sequence's part of the wall time of its steps, by tokens: over all sequences they add up
+    to the time the engine worked; `prefill_slot_s` of it went into the prompt. `queue_s`: the wait before the
+    first step; `batch`: sequences per step, itself included, on average."""
 
     reason: Literal["stop", "length"]
     usage: Usage
@@ -117,6 +121,10 @@ class Finished:
     cpu_s: float
     drafted: int = 0
     accepted: int = 0
+    slot_s: float = 0.0
+    prefill_slot_s: float = 0.0
+    queue_s: float = 0.0
+    batch: float = 0.0
 
 
 SHARED_WITH_NOBODY = Terms()

@@ -38,6 +38,11 @@ class Job:
     transcript: Transcript
     lookup: Lookup | None
     cpu_s: float = 0.0
+    slot_s: float = 0.0
+    prefill_slot_s: float = 0.0
+    steps: int = 0
+    company: int = 0  # sequences in those steps, itself included
+    arrived: float = field(default_factory=time.monotonic)
     started: float = 0.0
     first_token: float = 0.0
     drafted: int = 0
@@ -90,6 +95,10 @@ class Job:
             cpu_s=self.cpu_s,
             drafted=self.drafted,
             accepted=self.accepted,
+            slot_s=self.slot_s,
+            prefill_slot_s=self.prefill_slot_s,
+            queue_s=self.started - self.arrived,
+            batch=self.company / self.steps if self.steps else 0.0,
         )
 
     def _say(self, model: Model, row: Logits, token: int) -> None:

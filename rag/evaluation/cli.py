@@ -15,7 +15,7 @@ import typer
 from rag.engine.kv import gate
 from rag.errors import BadRequest
 from rag.evaluation.chunk_cache import Arm, Row, approximate, check_controls, measure
-from rag.evaluation.commands import golden, quality, quantisation
+from rag.evaluation.commands import golden, quality, quantisation, routing
 from rag.evaluation.dataset import FEWEST_PASSAGES, Question, chosen, needles, read
 from rag.evaluation.progress import bar
 from rag.evaluation.table import show
@@ -36,7 +36,7 @@ evaluation = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Add the commands that measure."""
     app.add_typer(evaluation, name="eval")
-    for commands in (quality, quantisation, golden):
+    for commands in (quality, quantisation, golden, routing):
         commands.register(evaluation)
 
 

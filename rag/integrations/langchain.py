@@ -1,12 +1,18 @@
-"""Permafrost inside LangChain: a retriever and a chat model on top of `Rag` or `Client`."""
+"""Permafrost inside LangChain: a retriever, a chat model and embeddings, on a server or an opened `Rag`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForLLMRun, CallbackManagerForRetrieverRun
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    AsyncCallbackManagerForRetrieverRun,
+    CallbackManagerForLLMRun,
+    CallbackManagerForRetrieverRun,
+)
 from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
@@ -15,9 +21,10 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field
 
-from rag.assistant import Delta, Final
+from rag.answering.events import Delta, Event, Final
 from rag.errors import BadRequest
-from rag.sdk.client import Client
+from rag.integrations.access import Access
+from rag.sdk.async_client import AsyncClient
 from rag.sdk.knowledge import Knowledge
 from rag.types import Answer, Message, Passage, Usage
 
@@ -27,16 +34,60 @@ class PermafrostRetriever(BaseRetriever):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    source: Any = Field(description="an opened Rag or a Client")
     k: int = Field(8, ge=1)
     collection: str | None = None
+    base_url: str = Field("", description="else RAG_URL, else this machine")
+    api_key: str = Field("", repr=False, description="else RAG_API_KEY")
+    source: Any = Field(None, exclude=True, description="an opened Rag or a Client, instead of base_url")
+    async_source: Any = Field(None, exclude=True, description="an AsyncClient, instead or beside")
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
     ) -> list[Document]:
-        source: Knowledge = self.source
-        passages = source.search(query, collection=self.collection, limit=k or self.k)
+        with access_of(self).called() as source:
+            passages = source.search(query, collection=self.collection, limit=k or self.k)
         return [document_of(passage) for passage in passages]
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None
+    ) -> list[Document]:
+        async with access_of(self).awaited() as source:
+            passages = await source.search(query, collection=self.collection, limit=k or self.k)
+        return [document_of(passage) for passage in passages]
+
+
+class PermafrostEmbeddings(Embeddings):
+    """The embedder of the index, with its own side for questions. Address, key, sources as above."""
+
+    def __init__(
+        self,
+        base_url: str = "",
+        api_key: str = "",
+        *,
+        source: Knowledge | None = None,
+        async_source: AsyncClient | None = None,
+    ) -> None:
+        self._access = Access(source, async_source, base_url, api_key)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """A vector of length one for each text."""
+        with self._access.called() as source:
+            return source.embed(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a question."""
+        with self._access.called() as source:
+            return source.embed([text], side="query")[0]
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """A vector of length one for each text."""
+        async with self._access.awaited() as source:
+            return await source.embed(texts)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """The vector of a question."""
+        async with self._access.awaited() as source:
+            return (await source.embed([text], side="query"))[0]
 
 
 class ChatPermafrost(BaseChatModel):
@@ -47,16 +98,12 @@ class ChatPermafrost(BaseChatModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True)
 
-    model: str = Field("auto", description="tier: auto, extract or small")
+    model: str = Field("auto", description="tier: auto, extract or another that /v1/models lists")
     collection: str | None = None
-    base_url: str = "http://127.0.0.1:8000"
-    api_key: str = Field("", repr=False)
+    base_url: str = Field("", description="else RAG_URL, else this machine")
+    api_key: str = Field("", repr=False, description="else RAG_API_KEY")
     source: Any = Field(None, exclude=True, description="an opened Rag or a Client, instead of base_url")
-
-    def model_post_init(self, context: Any) -> None:
-        super().model_post_init(context)
-        if self.source is None:
-            self.source = Client(self.base_url, self.api_key)
+    async_source: Any = Field(None, exclude=True, description="an AsyncClient, instead or beside")
 
     @property
     def _llm_type(self) -> str:
@@ -69,7 +116,7 @@ class ChatPermafrost(BaseChatModel):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = "permafrost"
-        params["ls_model_name"] = self._tier(kwargs)
+        params["ls_model_name"] = str(kwargs.get("model", self.model))
         return params
 
     def _generate(
@@ -79,13 +126,18 @@ class ChatPermafrost(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        question, history = conversation(messages)
-        source: Knowledge = self.source
-        answer = source.ask(question, history=history, collection=self.collection, tier=self._tier(kwargs))
-        message = AIMessage(
-            content=answer.text, usage_metadata=usage_of(answer.usage), response_metadata=metadata_of(answer)
-        )
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        with access_of(self).called() as source:
+            return result_of(source.ask(**self._asked(messages, kwargs)))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        async with access_of(self).awaited() as source:
+            return result_of(await source.ask(**self._asked(messages, kwargs)))
 
     def _stream(
         self,
@@ -94,26 +146,61 @@ class ChatPermafrost(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        question, history = conversation(messages)
-        source: Knowledge = self.source
-        events = source.stream(question, history=history, collection=self.collection, tier=self._tier(kwargs))
-        for event in events:
-            if isinstance(event, Delta):
-                chunk = ChatGenerationChunk(message=AIMessageChunk(content=event.text))
-                if run_manager:
+        with access_of(self).called() as source:
+            for event in source.stream(**self._asked(messages, kwargs)):
+                if not (chunk := chunk_of(event)):
+                    continue
+                if run_manager and isinstance(event, Delta):
                     run_manager.on_llm_new_token(event.text, chunk=chunk)
                 yield chunk
-            elif isinstance(event, Final):
-                last = AIMessageChunk(
-                    content="",
-                    usage_metadata=usage_of(event.answer.usage),
-                    response_metadata=metadata_of(event.answer),
-                    chunk_position="last",
-                )
-                yield ChatGenerationChunk(message=last)
 
-    def _tier(self, kwargs: dict[str, Any]) -> str:
-        return str(kwargs.get("model", self.model))
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        async with access_of(self).awaited() as source:
+            async for event in source.stream(**self._asked(messages, kwargs)):
+                if not (chunk := chunk_of(event)):
+                    continue
+                if run_manager and isinstance(event, Delta):
+                    await run_manager.on_llm_new_token(event.text, chunk=chunk)
+                yield chunk
+
+    def _asked(self, messages: Sequence[BaseMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
+        question, history = conversation(messages)
+        tier = str(kwargs.get("model", self.model))
+        return {"question": question, "history": history, "collection": self.collection, "tier": tier}
+
+
+def access_of(adapter: PermafrostRetriever | ChatPermafrost) -> Access:
+    """How an adapter reaches its knowledge."""
+    return Access(adapter.source, adapter.async_source, adapter.base_url, adapter.api_key)
+
+
+def chunk_of(event: Event) -> ChatGenerationChunk | None:
+    """What an event is in a stream of LangChain's."""
+    if isinstance(event, Delta):
+        return ChatGenerationChunk(message=AIMessageChunk(content=event.text))
+    if isinstance(event, Final):
+        last = AIMessageChunk(
+            content="",
+            usage_metadata=usage_of(event.answer.usage),
+            response_metadata=metadata_of(event.answer),
+            chunk_position="last",
+        )
+        return ChatGenerationChunk(message=last)
+    return None
+
+
+def result_of(answer: Answer) -> ChatResult:
+    """A whole answer as LangChain knows results."""
+    message = AIMessage(
+        content=answer.text, usage_metadata=usage_of(answer.usage), response_metadata=metadata_of(answer)
+    )
+    return ChatResult(generations=[ChatGeneration(message=message)])
 
 
 def conversation(messages: Sequence[BaseMessage]) -> tuple[str, list[Message]]:

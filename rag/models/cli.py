@@ -19,12 +19,13 @@ from rag.models.shelf import Shelf
 from rag.models.templates import families
 from rag.models.verification import verify as check
 from rag.settings import Settings
-from rag.terminal import settings_of
+from rag.terminal import echo_json, settings_of
 
 models = typer.Typer(
     invoke_without_command=True, help="The frozen models, and whether their files are right."
 )
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="A name that `rag models` lists.")]
 NewName = Annotated[str, typer.Option("--name", help="What it is called here; else after its file.")]
 Licence = Annotated[str, typer.Option(help="Its licence, where the file does not tell.")]
@@ -39,23 +40,27 @@ def register(app: typer.Typer) -> None:
 
 
 @models.callback()
-def default(context: typer.Context) -> None:
+def default(context: typer.Context, as_json: Json = False) -> None:
     """Without a command: list."""
     if context.invoked_subcommand is None:
-        show(context, load_lock(settings_of(context).home).values())
+        show(context, load_lock(settings_of(context).home).values(), as_json=as_json)
 
 
 @models.command("list")
-def list_all(context: typer.Context) -> None:
+def list_all(context: typer.Context, as_json: Json = False) -> None:
     """Every model and whether its file is the pinned one. Exit status 1 if one is not."""
-    show(context, load_lock(settings_of(context).home).values())
+    show(context, load_lock(settings_of(context).home).values(), as_json=as_json)
 
 
 @models.command()
-def verify(context: typer.Context, name: Annotated[str, typer.Argument(help="One model only.")] = "") -> None:
+def verify(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="One model only.")] = "",
+    as_json: Json = False,
+) -> None:
     """Read the files again and compare their digests. Exit status 1 with both digests where they differ."""
     home = settings_of(context).home
-    show(context, [entry(name, home)] if name else load_lock(home).values())
+    show(context, [entry(name, home)] if name else load_lock(home).values(), as_json=as_json)
 
 
 @models.command()
@@ -134,18 +139,24 @@ def quantise(
     tell(made, settings)
 
 
-def show(context: typer.Context, entries: Iterable[Entry]) -> None:
+def show(context: typer.Context, entries: Iterable[Entry], *, as_json: bool) -> None:
     """Print the entries with a verdict each, and end the command."""
-    wrong = 0
+    wrong, found = 0, []
     for one in entries:
+        path, reason = "", ""
         try:
-            path = locate(one, settings_of(context).home)
-            check(path, one)
-            verdict = f"verified  {path}"
+            path = str(locate(one, settings_of(context).home))
+            check(Path(path), one)
         except RagError as error:
-            wrong, verdict = wrong + 1, str(error)
+            wrong, reason = wrong + 1, str(error)
         about = f"{one.kind}, {one.quantisation}, {one.size / 1e6:.0f} MB, {one.licence}"
-        typer.echo(f"{one.name}  ({about})\n  sha256 {one.sha256}\n  {verdict}")
+        told = ("name", "kind", "quantisation", "size", "licence", "sha256", "source")
+        found.append({**{name: getattr(one, name) for name in told}, "path": path, "problem": reason})
+        if not as_json:
+            verdict = reason or f"verified  {path}"
+            typer.echo(f"{one.name}  ({about})\n  sha256 {one.sha256}\n  {verdict}")
+    if as_json:
+        echo_json(found)
     raise typer.Exit(1 if wrong else 0)
 
 

@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Self, TypeVar
 
 import httpx
-from pydantic import TypeAdapter
 
-from rag.assistant import Delta, Event, Final, Sources
-from rag.errors import WorkerError, WorkerTimeout, WorkerUnavailable
-from rag.sdk.knowledge import opened, settled
+from rag.answering.events import Event
+from rag.sdk import calls
+from rag.sdk.calls import Call, Pause, Steps
+from rag.sdk.connection import Connection, Result
+from rag.sdk.knowledge import Side
+from rag.sdk.reader import AnswerReader
 from rag.store.jobs import Job
-from rag.types import Answer, Document, Message, Passage, Tier
-from rag.wire import AUTO, DocumentsReply, JobsReply, RagPart, Receipt, SearchReply, UploadReply, restore
+from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
+from rag.wire import Receipt
 
-PASSAGES = TypeAdapter(tuple[Passage, ...])
-DOCUMENT, JOB = TypeAdapter(Document), TypeAdapter(Job)
+T = TypeVar("T")
 
 
 class Client:
-    """A connection pool to one server. Close it, or use `with`. Errors are those of rag.errors."""
+    """A connection pool to one server. Close it, or use `with`. Errors are those of rag.errors.
+
+    `base_url` and `api_key` default to RAG_URL and RAG_API_KEY. What may be repeated is sent up to
+    `max_retries` times more when the server cannot be reached or is too busy.
+    """
 
     def __init__(
         self,
-        base_url: str = "http://127.0.0.1:8000",
+        base_url: str = "",
         api_key: str = "",
         *,
         timeout_s: float = 120.0,
+        max_retries: int = 2,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        # A proxy of the environment must not see questions meant for a server of our own.
-        self._http = httpx.Client(
-            base_url=base_url.rstrip("/"),
-            headers=headers,
-            timeout=httpx.Timeout(timeout_s, connect=5.0),
-            trust_env=False,
-            # Certificates are loaded only where there is one to check: that takes longer than a search.
-            verify=base_url.lower().startswith("https:"),
-            transport=transport,
-        )
+        self._connection = Connection.of(base_url, api_key, timeout_s, max_retries)
+        self._http = httpx.Client(transport=transport, **self._connection.options())
 
     def __enter__(self) -> Self:
         return self
@@ -60,8 +57,7 @@ class Client:
 
     def search(self, query: str, *, collection: str | None = None, limit: int | None = None) -> list[Passage]:
         """Passages, best first."""
-        body = {"query": query, "collection": collection, "limit": limit}
-        return SearchReply.model_validate(self._send("POST", "/v1/search", json=body)).passages
+        return self._run(calls.search(query, collection=collection, limit=limit))
 
     def ask(
         self,
@@ -73,10 +69,7 @@ class Client:
         limit: int | None = None,
     ) -> Answer:
         """The whole answer."""
-        reply = self._send(
-            "POST", "/v1/chat/completions", json=chat(question, history, collection, tier, limit)
-        )
-        return RagPart.model_validate(reply["rag"]).answer(reply["choices"][0]["message"]["content"])
+        return self._run(calls.ask(question, history=history, collection=collection, tier=tier, limit=limit))
 
     def stream(
         self,
@@ -88,33 +81,27 @@ class Client:
         limit: int | None = None,
     ) -> Iterator[Event]:
         """Sources, then text as it is checked, then the whole answer. Leaving early cancels it there."""
-        body = {**chat(question, history, collection, tier, limit), "stream": True}
-        text = ""
+        steps = calls.stream(question, history=history, collection=collection, tier=tier, limit=limit)
+        reader = AnswerReader()
         try:
-            with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
-                if response.is_error:
-                    response.read()
-                    raise restore(body_of(response))
-                for chunk in events(response.iter_lines()):
-                    if "error" in chunk:
-                        raise restore(chunk)
-                    for event in read_chunk(chunk, text):
-                        if isinstance(event, Delta):
-                            text += event.text
-                        yield event
+            with contextlib.closing(self._run(steps)) as response:
+                for line in response.iter_lines():
+                    yield from reader.read(line)
         except httpx.HTTPError as error:
-            raise translated(error, self._http) from None
+            raise self._connection.translated(error) from None
+        reader.end()
+
+    def embed(self, texts: Sequence[str], *, side: Side = "document") -> list[list[float]]:
+        """A vector of length one for each text, as the index embeds documents or questions."""
+        return self._run(calls.embed(texts, side=side))
+
+    def collections(self) -> list[str]:
+        """Names of the collections that hold a document that may be read."""
+        return self._run(calls.collections())
 
     def documents(self, *, collection: str | None = None) -> list[Document]:
         """The documents that may be read."""
-        params = {"collection": collection} if collection else {}
-        found: list[Document] = []
-        while True:
-            page = DocumentsReply.model_validate(self._send("GET", "/v1/documents", params=params))
-            found += page.documents
-            if page.next is None:
-                return found
-            params["after"] = page.next
+        return self._run(calls.documents(collection=collection))
 
     def upload(
         self,
@@ -131,88 +118,85 @@ class Client:
 
         Raises PayloadTooLarge, and with `wait` WorkerTimeout, Cancelled, or WorkerError when its job failed.
         """
-        fields = {"collection": collection, "labels": list(labels), "groups": list(groups)}
-        with opened(what, name) as file:
-            reply = UploadReply.model_validate(
-                self._send("POST", "/v1/documents", files={"file": file}, data=fields)
+        return self._run(
+            calls.upload(
+                what,
+                name=name,
+                collection=collection,
+                labels=labels,
+                groups=groups,
+                wait=wait,
+                timeout_s=timeout_s,
             )
-        document = reply.documents[0]
-        return settled(self, reply.job, document.id, timeout_s) if wait else document
+        )
 
     def document(self, document_id: str) -> Document:
         """One document. Raises NotFound, also for one that may not be read."""
-        return DOCUMENT.validate_python(self._send("GET", f"/v1/documents/{quote(document_id, safe='')}"))
+        return self._run(calls.document(document_id))
+
+    def chunks(self, document_id: str) -> list[Chunk]:
+        """The text of a document's live version, piece by piece. Raises NotFound."""
+        return self._run(calls.chunks(document_id))
 
     def delete(self, document_id: str) -> Receipt:
         """Forget a document and the parts in it; what went, and what a look afterwards found."""
-        return Receipt.model_validate(self._send("DELETE", f"/v1/documents/{quote(document_id, safe='')}"))
+        return self._run(calls.delete(document_id))
 
     def jobs(self) -> list[Job]:
         """Runs of ingestion, newest first."""
-        return JobsReply.model_validate(self._send("GET", "/v1/jobs", params={"limit": 1000})).jobs
+        return self._run(calls.jobs())
 
     def job(self, job_id: str) -> Job:
         """One run of ingestion. Raises NotFound."""
-        return JOB.validate_python(self._send("GET", f"/v1/jobs/{quote(job_id, safe='')}"))
+        return self._run(calls.job(job_id))
 
-    def _send(self, method: str, path: str, **content: Any) -> Any:
+    def pause_job(self, job_id: str) -> Job:
+        """Let its documents wait; those in work are finished. Raises NotFound; BadRequest when it is over."""
+        return self._run(calls.turn_job(job_id, "pause"))
+
+    def resume_job(self, job_id: str) -> Job:
+        """Let a paused run go on. Raises NotFound; BadRequest when it is over."""
+        return self._run(calls.turn_job(job_id, "resume"))
+
+    def cancel_job(self, job_id: str) -> Job:
+        """End a run; what it published stays. Raises NotFound; BadRequest when it is over."""
+        return self._run(calls.turn_job(job_id, "cancel"))
+
+    def retry_job(self, job_id: str) -> Job:
+        """Try again what a run has quarantined. Raises NotFound."""
+        return self._run(calls.turn_job(job_id, "retry"))
+
+    def whoami(self) -> Principal:
+        """Who asks: tenant, groups, rights, collections."""
+        return self._run(calls.whoami())
+
+    def status(self) -> dict[str, Any]:
+        """Counts of documents by state, points in the index, version and model."""
+        return self._run(calls.status())
+
+    def ready(self) -> dict[str, Any]:
+        """Whether index and model can be used. Raises WorkerError that says what cannot."""
+        return self._run(calls.ready())
+
+    def _run(self, steps: Steps[T]) -> T:
+        todo, result = self._connection.carried_out(steps), None
+        while True:
+            try:
+                step = todo.send(result)
+            except StopIteration as done:
+                value: T = done.value
+                return value
+            result = self._do(step)
+
+    def _do(self, step: Call | Pause) -> Result | None:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return None
+        request = self._http.build_request(step.method, step.path, headers=dict(step.headers), **step.content)
         try:
-            response = self._http.request(method, path, **content)
+            response = self._http.send(request, stream=step.streamed)
+            if step.streamed and response.is_error:
+                response.read()
+            return response
         except httpx.HTTPError as error:
-            raise translated(error, self._http) from None
-        if response.is_error:
-            raise restore(body_of(response))
-        return response.json()
-
-
-def chat(
-    question: str,
-    history: Sequence[Message],
-    collection: str | None,
-    tier: Tier | str | None,
-    limit: int | None,
-) -> dict[str, Any]:
-    """A chat request that asks for everything an Answer holds."""
-    turns = [{"role": turn.role, "content": turn.content} for turn in history]
-    return {
-        "model": str(tier or AUTO),
-        "messages": [*turns, {"role": "user", "content": question}],
-        "rag": {"collection": collection, "limit": limit, "passages": True},
-    }
-
-
-def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """The JSON of each server-sent event, up to [DONE]."""
-    for line in lines:
-        if line == "data: [DONE]":
-            return
-        if line.startswith("data: "):
-            yield json.loads(line.removeprefix("data: "))
-    raise WorkerError("the server ended the answer before it was whole; ask again")
-
-
-def read_chunk(chunk: dict[str, Any], text: str) -> Iterator[Event]:
-    """What one chunk says; `text` is the answer so far."""
-    extra = chunk.get("rag")
-    for choice in chunk["choices"]:
-        if content := choice["delta"].get("content"):
-            yield Delta(content)
-        if choice["finish_reason"] and extra:
-            yield Final(RagPart.model_validate(extra).answer(text))
-        elif extra:
-            yield Sources(PASSAGES.validate_python(extra["passages"]))
-
-
-def body_of(response: httpx.Response) -> Any:
-    """The body of an error, as JSON where it is JSON."""
-    try:
-        return response.json()
-    except ValueError:
-        return f"the server answered with status {response.status_code}"
-
-
-def translated(error: httpx.HTTPError, http: httpx.Client) -> WorkerError:
-    """One of our errors for what went wrong on the network."""
-    if isinstance(error, httpx.TimeoutException):
-        return WorkerTimeout(f"the server at {http.base_url} did not answer in time")
-    return WorkerUnavailable(f"no server answers at {http.base_url}; start one with rag serve")
+            return error

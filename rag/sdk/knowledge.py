@@ -1,23 +1,21 @@
-"""The verbs that `Rag` and `Client` share, and what both do in the same way."""
+"""The verbs that `Rag` and `Client` share; `AsyncClient` has the same ones to be awaited."""
 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
-from rag.assistant import Event
-from rag.errors import BadRequest, Cancelled, NotFound, WorkerError, WorkerTimeout
-from rag.store.jobs import OPEN, Job
-from rag.types import Answer, Document, DocumentState, Message, Passage, Tier
+from rag.answering.events import Event
+from rag.errors import BadRequest, NotFound
+from rag.store.jobs import Job
+from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
 from rag.wire import Receipt
 
-SETTLED = (DocumentState.LIVE, DocumentState.QUARANTINED)
-FIRST_LOOK_S, LONGEST_PAUSE_S = 0.1, 1.0
+Side = Literal["query", "document"]
 
 
 class Knowledge(Protocol):
@@ -51,6 +49,14 @@ class Knowledge(Protocol):
         """Sources, then text as it is checked, then the whole answer."""
         ...
 
+    def embed(self, texts: Sequence[str], *, side: Side = "document") -> list[list[float]]:
+        """A vector of length one for each text, as the index embeds documents or questions."""
+        ...
+
+    def collections(self) -> list[str]:
+        """Names of the collections that hold a document that may be read."""
+        ...
+
     def documents(self, *, collection: str | None = None) -> list[Document]:
         """The documents that may be read."""
         ...
@@ -77,6 +83,10 @@ class Knowledge(Protocol):
         """One document. Raises NotFound, also for one that may not be read."""
         ...
 
+    def chunks(self, document_id: str) -> list[Chunk]:
+        """The text of a document's live version, piece by piece. Raises NotFound."""
+        ...
+
     def delete(self, document_id: str) -> Receipt:
         """Forget a document and the parts in it; what went, and what a look afterwards found."""
         ...
@@ -87,6 +97,26 @@ class Knowledge(Protocol):
 
     def job(self, job_id: str) -> Job:
         """One run of ingestion. Raises NotFound."""
+        ...
+
+    def pause_job(self, job_id: str) -> Job:
+        """Let its documents wait; those in work are finished. Raises NotFound; BadRequest when it is over."""
+        ...
+
+    def resume_job(self, job_id: str) -> Job:
+        """Let a paused run go on. Raises NotFound; BadRequest when it is over."""
+        ...
+
+    def cancel_job(self, job_id: str) -> Job:
+        """End a run; what it published stays. Raises NotFound; BadRequest when it is over."""
+        ...
+
+    def retry_job(self, job_id: str) -> Job:
+        """Try again what a run has quarantined. Raises NotFound."""
+        ...
+
+    def whoami(self) -> Principal:
+        """Who asks: tenant, groups, rights, collections."""
         ...
 
 
@@ -105,24 +135,3 @@ def opened(what: str | Path | bytes, name: str) -> Iterator[tuple[str, BinaryIO]
         except OSError as error:
             raise NotFound(f"{path} cannot be read: {error.strerror}") from None
         yield name or path.name, file
-
-
-def settled(knowledge: Knowledge, job_id: str, document_id: str, timeout_s: float) -> Document:
-    """A document when its job is over.
-
-    Raises WorkerTimeout after `timeout_s`, Cancelled when the job was, WorkerError when it failed.
-    """
-    deadline, pause_s = time.monotonic() + timeout_s, FIRST_LOOK_S
-    while (job := knowledge.job(job_id)).state in OPEN:
-        if time.monotonic() > deadline:
-            raise WorkerTimeout(
-                f"{job_id} is {job.state} after {timeout_s:.0f} s; job({job_id!r}) tells more"
-            )
-        time.sleep(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-    with contextlib.suppress(NotFound):
-        document = knowledge.document(document_id)
-        if document.state in SETTLED:
-            return document
-        raise WorkerError(f"{job_id} ended before the document was read ({job.error or job.state})")
-    raise Cancelled(f"{job_id} was cancelled before the document was read")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from rag.answering.events import Event, Final
 from rag.assembly import Summary, System, open_system
-from rag.assistant import Event, Final
-from rag.errors import BadRequest, UnknownModel, WorkerError
-from rag.sdk.knowledge import opened, settled
+from rag.errors import BadRequest, NotFound, UnknownModel, WorkerError
+from rag.sdk.knowledge import Side, opened
 from rag.sdk.loop import Loop
+from rag.sdk.patience import Patience, settled
 from rag.settings import Settings, load
 from rag.store.jobs import Job
-from rag.types import Answer, Document, Message, Passage, Tier
+from rag.store.queue import UPLOADS
+from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
 from rag.wire import Receipt
 
 PIECE_BYTES = 1_000_000
@@ -73,7 +76,9 @@ class Rag:
         if not paths:
             raise BadRequest("ingest needs at least one file or folder")
         return self._loop.run(
-            self.system.ingest([Path(path) for path in paths], collection=collection, groups=tuple(groups))
+            self.system.ingest(
+                [Path(path).expanduser() for path in paths], collection=collection, groups=tuple(groups)
+            )
         )
 
     def search(self, query: str, *, collection: str | None = None, limit: int | None = None) -> list[Passage]:
@@ -117,6 +122,14 @@ class Rag:
             )
         )
 
+    def embed(self, texts: Sequence[str], *, side: Side = "document") -> list[list[float]]:
+        """A vector of length one for each text, as the index embeds documents or questions."""
+        return self._loop.run(self.system.vectors.embed(list(texts), side=side))
+
+    def collections(self) -> list[str]:
+        """Names of the collections that hold a document that may be read."""
+        return self._loop.run(self.system.collections(self.system.principal))
+
     def documents(self, *, collection: str | None = None) -> list[Document]:
         """The documents that may be read."""
         return self.system.catalog.documents(self.system.principal, collection=collection)
@@ -137,9 +150,7 @@ class Rag:
         Its bytes are copied into the home; what is not done when this is closed, the next server does. Raises
         PayloadTooLarge, and with `wait` WorkerTimeout, Cancelled, or WorkerError when its job failed.
         """
-        if not self._feeding:
-            self._loop.run(self._stack.enter_async_context(self.system.feeder.working()))
-            self._feeding = True
+        self._feed()
 
         async def hand_in(name: str, file: BinaryIO) -> tuple[str, str]:
             feeder = self.system.feeder
@@ -152,11 +163,22 @@ class Rag:
 
         with opened(what, name) as (named, file):
             job_id, document_id = self._loop.run(hand_in(named, file))
-        return settled(self, job_id, document_id, timeout_s) if wait else self.document(document_id)
+        if not wait:
+            return self.document(document_id)
+        patience = Patience(timeout_s)
+        while pause_s := patience.pause_s(job := self.job(job_id)):
+            time.sleep(pause_s)
+        with contextlib.suppress(NotFound):
+            return settled(job, self.document(document_id))
+        return settled(job, None)
 
     def document(self, document_id: str) -> Document:
         """One document. Raises NotFound, also for one that may not be read."""
         return self._loop.run(self.system.document(document_id, self.system.principal))
+
+    def chunks(self, document_id: str) -> list[Chunk]:
+        """The text of a document's live version, piece by piece. Raises NotFound."""
+        return self.system.catalog.chunks(self.document(document_id).version)
 
     def delete(self, document_id: str) -> Receipt:
         """Forget a document and the parts in it; what went, and what a look afterwards found."""
@@ -169,6 +191,49 @@ class Rag:
     def job(self, job_id: str) -> Job:
         """One run of ingestion. Raises NotFound."""
         return self.system.jobs.get(job_id, self.system.principal)
+
+    def pause_job(self, job_id: str) -> Job:
+        """Let its documents wait; those in work are finished. Raises NotFound; BadRequest when it is over."""
+        self.system.jobs.pause(self.job(job_id).id)
+        return self.job(job_id)
+
+    def resume_job(self, job_id: str) -> Job:
+        """Let a paused run go on. Raises NotFound; BadRequest when it is over."""
+        self.system.jobs.resume(self.job(job_id).id)
+        return self._woken(job_id)
+
+    def cancel_job(self, job_id: str) -> Job:
+        """End a run; what it published stays. Raises NotFound; BadRequest when it is over."""
+        self.system.jobs.cancel(self.job(job_id).id)
+        self.system.queue.withdraw(job_id)
+        return self.job(job_id)
+
+    def retry_job(self, job_id: str) -> Job:
+        """Try again what a run has quarantined. Raises NotFound."""
+        self.system.queue.retry(self.job(job_id).id)
+        return self._woken(job_id)
+
+    def whoami(self) -> Principal:
+        """Who asks: the owner of the home."""
+        return self.system.principal
+
+    def _feed(self) -> None:
+        """Index what is handed in, from the first time on."""
+        if not self._feeding:
+            self._loop.run(self._stack.enter_async_context(self.system.feeder.working()))
+            self._feeding = True
+
+    def _woken(self, job_id: str) -> Job:
+        """A run that may go on, if it is one of documents handed in."""
+        job = self.job(job_id)
+        if job.source in ("", UPLOADS):
+            self._feed()
+
+            async def wake() -> None:
+                self.system.feeder.wake(job_id)
+
+            self._loop.run(wake())
+        return job
 
 
 async def pieces(file: BinaryIO) -> AsyncIterator[bytes]:

@@ -21,6 +21,7 @@ FILE = "permafrost.db"
 REVISION = "0005"  # the newest step in migrations/versions; a test keeps the two equal
 BUSY_TIMEOUT_S = 30
 VALUES_PER_STATEMENT = 500
+TEXTS = ("documents", "versions", "chunks", "bands", "messages", "feedback", "replies")  # hold people's words
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class Database:
         with self._translated(), self.engine.connect() as connection:
             if self.engine.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-                connection.execute(text("VACUUM documents, versions, chunks, bands"))
+                connection.execute(text(f"VACUUM {', '.join(TEXTS)}"))
                 return {}
             busy, pages, _ = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()
             return {"pages in the write-ahead log": int(pages) if busy else 0}

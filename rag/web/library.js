@@ -23,11 +23,9 @@ function duration(seconds) {
 }
 
 function action(key, text, name, work) {
-  const button = make("button", "plain", text);
-  button.type = "button";
+  const button = makeButton("plain", text, () => work().catch((error) => say(error.message)));
   button.dataset.key = key;
   button.setAttribute("aria-label", `${text} ${name}`);
-  button.onclick = () => work().catch((error) => say(error.message));
   return button;
 }
 
@@ -62,7 +60,7 @@ function run(job) {
   bar.value = done;
   bar.setAttribute("aria-label", `Progress of ${name}`);
   const turn = (verb) => async () => {
-    await call(`/v1/jobs/${job.id}/${verb}`, { method: "POST" });
+    await send("POST", `/v1/jobs/${job.id}/${verb}`);
     await look();
   };
   const paused = job.state === "paused";
@@ -96,19 +94,16 @@ async function remove(found) {
   $("confirm-text").textContent = found.source === "upload"
     ? "Its bytes and everything made of them go, and no answer uses it any more."
     : "No answer uses it any more. The original is not touched: the next run over its source brings it back.";
-  const dialog = $("confirm");
-  dialog.returnValue = "";
-  dialog.showModal();
-  await new Promise((resolve) => { dialog.onclose = resolve; });
-  if (dialog.returnValue !== "delete") return;
-  const receipt = await (await call(`/v1/documents/${found.id}`, { method: "DELETE" })).json();
-  say(receipt.complete ? `${found.title} is deleted.` : `${found.title} is deleted, but something of it is left.`);
+  $("confirm").showModal();
+  if (await closed($("confirm")) !== "delete") return;
+  const receipt = await (await send("DELETE", `/v1/documents/${found.id}`)).json();
   await showDocuments();
+  say(receipt.complete ? `${found.title} is deleted.` : `${found.title} is deleted, but something of it is left.`);
 }
 
 async function page(from) {
   const where = from ? `&after=${encodeURIComponent(from)}` : "";
-  const reply = await (await call(`/v1/documents?limit=${PAGE}${where}`)).json();
+  const reply = await fetchJson(`/v1/documents?limit=${PAGE}${where}`);
   after = reply.next;
   $("more").hidden = !after;
   return reply.documents.map(row);
@@ -123,7 +118,7 @@ async function showDocuments() {
 
 // Jobs each second; documents only when a job has moved.
 async function look() {
-  const { jobs } = await (await call("/v1/jobs?limit=20")).json();
+  const { jobs } = await fetchJson("/v1/jobs?limit=20");
   const open = jobs.filter((job) => job.state === "running" || job.state === "paused");
   draw($("runs"), open.map(run));
   const now = JSON.stringify(jobs.map((job) => [job.id, job.state, job.waiting, job.quarantined, job.progress.documents]));

@@ -38,6 +38,12 @@ def environment(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def surroundings() -> Callable[[Path], dict[str, str]]:
+    """The environment of a run of the program on a home."""
+    return environment
+
+
+@pytest.fixture(scope="session")
 def handbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("handbook")
     for name, text in HANDBOOK.items():
@@ -49,10 +55,13 @@ def handbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command() -> Command:
     """Run `rag` to its end."""
 
-    def run(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        home: Path, *arguments: str, standard_input: str = "", **extra: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "rag.cli", *arguments],
             env=environment(home) | extra,
+            input=standard_input,
             capture_output=True,
             text=True,
             timeout=240,

@@ -46,3 +46,17 @@ def test_an_answer_follows_its_document_until_that_is_removed(tmp_path: Path, co
     answer = json.loads(command(home, "ask", QUESTION, "--json").stdout)
     assert answer["outcome"] == "not_found"
     assert "48 months" not in answer["answer"]
+
+
+def test_a_chat_keeps_what_was_said_and_shows_its_sources(filled: Path, command: Any) -> None:
+    done = command(
+        filled,
+        "chat",
+        "--tier",
+        "extract",
+        standard_input="How much is the Drill D20?\nAnd its warranty?\n",
+    )
+    assert done.returncode == 0, done.stderr
+    first, _, second = done.stdout.partition("nothing left this machine")
+    assert "129 euros" in first and "\n[1] " in first
+    assert "24 months" in second

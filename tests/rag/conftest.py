@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
+import http.server
+import json
 import re
+import secrets
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
+import jwt
 import pytest
 import uvicorn
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from rag.answering.manner import AS_SET, Manner
 from rag.api.app import create_app
@@ -24,7 +34,9 @@ from rag.engine.generator import Logprob
 from rag.errors import RagError
 from rag.models.lockfile import entry
 from rag.retrieval.filters import Filter
+from rag.routing.opening import open_voices
 from rag.settings import ServerSettings, Settings
+from rag.store.database import FILE, Database
 from rag.types import (
     Answer,
     Chunk,
@@ -80,6 +92,7 @@ class SmallLibrary:
     fails_after: int = 0
     asked: list[dict[str, Any]] = field(default_factory=list)
     stopped_early: int = 0
+    database: Any = None
 
     async def search(
         self,
@@ -104,6 +117,9 @@ class SmallLibrary:
         limit: int | None = None,
         only: Filter | None = None,
         manner: Manner = AS_SET,
+        request_id: str = "",
+        before: str = "",
+        most: float = 0.0,
     ) -> AsyncIterator[Event]:
         asked = {"question": question, "history": history, "collection": collection, "tier": tier}
         self.asked.append(asked | {"only": only, "manner": manner})
@@ -184,16 +200,136 @@ class SmallLibrary:
         return {"points": len(TEXTS), "model": "all-minilm-l6-v2"}
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as a new home has it, made once: to copy it is quicker than to migrate another."""
+    home = tmp_path_factory.mktemp("empty")
+    database = Database(home)
+    database.wipe()
+    database.close()
+    return home / FILE
+
+
 @pytest.fixture
-def library() -> SmallLibrary:
-    return SmallLibrary()
+def library(tmp_path: Path, empty_database: Path) -> Iterator[SmallLibrary]:
+    shutil.copy(empty_database, tmp_path / FILE)
+    library = SmallLibrary(database=Database(tmp_path))
+    yield library
+    library.database.close()
+
+
+class IdentityProvider:
+    """A small OpenID provider on a real port, with real keys and one-time codes.
+
+    `vouches`: claims of whoever signs in there now. `published`: which of its keys it shows.
+    """
+
+    def __init__(self, key: rsa.RSAPrivateKey) -> None:
+        self.keys = {"first": key}
+        self.published = ["first"]
+        self.vouches: dict[str, Any] = {"sub": "ann"}
+        self.codes: dict[str, dict[str, str]] = {}
+        self.asked: list[str] = []
+        self.nonce: str | None = None
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
+        self.issuer = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def token(self, *, kid: str = "first", headers: dict[str, Any] | None = None, **claims: Any) -> str:
+        """A signed token; claims that are None are left out."""
+        now = int(time.time())
+        usual = {"iss": self.issuer, "aud": "permafrost", "sub": "ann", "iat": now, "exp": now + 300}
+        said = {name: value for name, value in (usual | claims).items() if value is not None}
+        return jwt.encode(said, self.keys[kid], "RS256", {"kid": kid, **(headers or {})})
+
+    def jwks(self) -> dict[str, Any]:
+        shown = []
+        for kid in self.published:
+            public = RSAAlgorithm.to_jwk(self.keys[kid].public_key(), as_dict=True)
+            shown.append({**public, "kid": kid, "use": "sig"})
+        return {"keys": shown}
+
+    def authorize(self, query: dict[str, str]) -> str:
+        """Where the browser of somebody who has signed in there goes next."""
+        code = secrets.token_hex(8)
+        self.codes[code] = query
+        return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
+
+    def redeem(self, form: dict[str, str]) -> dict[str, Any] | None:
+        """The reply of the token endpoint, once for each code and only to who holds the verifier."""
+        query = self.codes.pop(form["code"], None)
+        hashed = hashlib.sha256(form["code_verifier"].encode()).digest()
+        challenge = base64.urlsafe_b64encode(hashed).decode().rstrip("=")
+        if (
+            query is None
+            or query["code_challenge"] != challenge
+            or query["redirect_uri"] != form["redirect_uri"]
+        ):
+            return None
+        nonce = self.nonce if self.nonce is not None else query["nonce"]
+        return {"id_token": self.token(nonce=nonce, **self.vouches), "token_type": "Bearer"}
+
+    def handler(provider) -> type[http.server.BaseHTTPRequestHandler]:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                parts = urlsplit(self.path)
+                provider.asked.append(parts.path)
+                if parts.path == "/.well-known/openid-configuration":
+                    paths = {"authorization_endpoint": "/authorize", "token_endpoint": "/token"}
+                    paths["jwks_uri"] = "/keys"
+                    found = {name: provider.issuer + path for name, path in paths.items()}
+                    self.reply(200, {"issuer": provider.issuer, **found})
+                elif parts.path == "/keys":
+                    self.reply(200, provider.jwks())
+                elif parts.path == "/authorize":
+                    self.send_response(303)
+                    self.send_header("Location", provider.authorize(dict(parse_qsl(parts.query))))
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                else:
+                    self.reply(404, {})
+
+            def do_POST(self) -> None:
+                form = dict(parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode()))
+                found = provider.redeem(form)
+                self.reply(200 if found else 400, found or {"error": "invalid_grant"})
+
+            def reply(self, status: int, body: dict[str, Any]) -> None:
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_arguments: Any) -> None:
+                pass
+
+        return Handler
+
+
+@pytest.fixture(scope="session")
+def signing_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
+
+
+@pytest.fixture
+def idp(signing_key: rsa.RSAPrivateKey) -> Iterator[IdentityProvider]:
+    provider = IdentityProvider(signing_key)
+    yield provider
+    provider.close()
 
 
 class Service:
     """An application on a real port of this machine."""
 
-    def __init__(self, library: SmallLibrary, url: str) -> None:
+    def __init__(self, library: SmallLibrary, url: str, state: Any) -> None:
         self.library, self.url = library, url
+        self.accounts, self.authentication = state.accounts, state.authentication
         self.http = httpx.Client(base_url=url, timeout=10)
 
 
@@ -202,12 +338,13 @@ def serving(library: SmallLibrary, tmp_path: Path) -> Any:
     """A context manager that serves the library with the given server settings."""
 
     @contextlib.contextmanager
-    def start(**settings: Any) -> Iterator[Service]:
+    def start(sections: dict[str, Any] = {}, **settings: Any) -> Iterator[Service]:  # noqa: B006
         roles = {"catalog": library, "vectors": library, "retriever": library, "assistant": library}
         system = System(
-            settings=Settings(home=tmp_path, server=ServerSettings(**settings)),
+            settings=Settings(home=tmp_path, server=ServerSettings(**settings), **sections),
             principal=Principal(),
-            generator=None,  # type: ignore[arg-type]
+            voices=open_voices(Settings(home=tmp_path)),
+            accountant=None,  # type: ignore[arg-type]
             model=entry("smollm2-135m-instruct"),
             pipeline=None,  # type: ignore[arg-type]
             feeder=None,  # type: ignore[arg-type]
@@ -215,7 +352,8 @@ def serving(library: SmallLibrary, tmp_path: Path) -> Any:
             instance="the-instance",
             **roles,  # type: ignore[arg-type]
         )
-        config = uvicorn.Config(create_app(system), port=0, log_config=None, lifespan="off", access_log=False)
+        app = create_app(system)
+        config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", access_log=False)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -223,7 +361,7 @@ def serving(library: SmallLibrary, tmp_path: Path) -> Any:
             assert thread.is_alive()
             time.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]
-        service = Service(library, f"http://127.0.0.1:{port}")
+        service = Service(library, f"http://127.0.0.1:{port}", app.state)
         try:
             yield service
         finally:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rag.answering.brief import wording
 from rag.answering.manner import Manner
-from rag.assembly import System, open_system, template_of
+from rag.assembly import System, open_system
 from rag.assistant import Assistant, Delta, Event, Final, Sources
 from rag.engine.generator import SHARED_WITH_NOBODY, Finished, Generator, Sampling, Terms
 from rag.engine.generator import Delta as Token
 from rag.engine.prompt import Piece
 from rag.errors import BadRequest, IndexUnavailable
 from rag.models.lockfile import entry
+from rag.routing.opening import template_of
+from rag.routing.voices import Voice
 from rag.settings import Settings
 from rag.store.revocation import FOLDER, epoch, revoke_kv
 from rag.types import Answer, Message, Outcome, Passage, Principal, Profile, Tier, Usage
@@ -74,33 +77,26 @@ class Desk:
         self.script = Script("")
 
     def ask(self, question: str, *, says: str = "", tier: Tier = Tier.SMALL, **more: Any) -> list[Event]:
-        mine = self.system.assistant
         self.script = Script(says)
-        spoken = Assistant(mine.retriever, self.script, mine.vectors, mine.meter, mine.settings, TEMPLATE)
-        return self.events(spoken, question, tier=tier, **more)
+        return self.events(self.made(self.script), question, tier=tier, **more)
+
+    def made(self, generator: Generator, sha256: str = "", **more: Any) -> Assistant:
+        """An assistant whose small tier is this generator."""
+        mine = self.system.assistant
+        voices = replace(mine.voices, of={"small": Voice(TEMPLATE, generator, sha256=sha256)}, barred={})
+        settings = more.pop("settings", mine.settings)
+        return Assistant(mine.retriever, mine.vectors, settings, voices, mine.accountant, **more)
 
     def assistant(self, **more: Any) -> Assistant:
         """One that remembers, and holds citations against the catalog."""
-        mine = self.system.assistant
         live = self.system.catalog.passages
-        settings = more.pop("settings", mine.settings)
         self.script = more.pop("script", Script("Karl Brandt founded Nordwind Tools in 1998."))
-        return Assistant(
-            mine.retriever, self.script, mine.vectors, mine.meter, settings, TEMPLATE, **{"live": live} | more
-        )
+        return self.made(self.script, more.pop("model_sha256", ""), **{"live": live} | more)
 
     def dated(self, generator: Generator) -> Assistant:
         """An assistant that heeds removals in this home."""
-        mine, kv = self.system.assistant, self.system.settings.home / FOLDER
-        return Assistant(
-            mine.retriever,
-            generator,
-            mine.vectors,
-            mine.meter,
-            mine.settings,
-            TEMPLATE,
-            epoch=lambda: epoch(kv),
-        )
+        kv = self.system.settings.home / FOLDER
+        return self.made(generator, epoch=lambda: epoch(kv))
 
     def events(self, assistant: Assistant, question: str, **more: Any) -> list[Event]:
         async def run() -> list[Event]:

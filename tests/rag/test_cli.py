@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import rag
+from rag.cli import COMMANDS, loaded
 from rag.errors import by_name
-from rag.sdk.client import restore
 from rag.terminal import figures, place
 from rag.types import Answer, Citation, Cost, Outcome, Tier, Usage
-from rag.wire import error_body
+from rag.wire import error_body, restore
 
 
 def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -25,10 +27,88 @@ def test_the_version_is_the_package_s() -> None:
     assert run("--version").stdout == f"permafrost-rag {rag.__version__}\n"
 
 
-def test_help_names_every_command() -> None:
+def test_help_names_every_command_and_the_exit_statuses() -> None:
     shown = run("--help", COLUMNS="100").stdout
-    for command in ("serve", "ask", "search", "ingest", "status", "rm", "models", "doctor"):
-        assert command in shown
+    for command in COMMANDS:
+        assert f"\n  {command} " in shown
+    assert "3 some documents quarantined, 130" in " ".join(shown.split())
+
+
+def test_help_imports_nothing_that_answers() -> None:
+    code = "import sys, rag.cli; print([name for name in HEAVY if name in sys.modules])"
+    heavy = ["numpy", "sqlalchemy", "httpx", "fastapi", "pydantic", "rich", "asyncio", "rag.settings"]
+    done = subprocess.run(
+        [sys.executable, "-c", f"HEAVY = {heavy}; {code}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_help_is_there_within_a_third_of_a_second() -> None:
+    def seconds() -> float:
+        started = time.perf_counter()
+        assert run("--help").returncode == 0
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(5)) < 0.3
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_is_listed_of_a_command_is_how_its_own_help_begins(name: str) -> None:
+    own = " ".join(loaded(name).help.split())
+    assert own.startswith(COMMANDS[name].help)
+
+
+@pytest.mark.parametrize("name", [name for name, listed in COMMANDS.items() if listed.remote])
+def test_a_command_has_a_form_for_servers_where_the_list_says_so(name: str) -> None:
+    assert loaded(name, url="https://rag.example.org").name == name
+
+
+def test_a_mistyped_command_is_told_what_was_meant() -> None:
+    done = run("serach", "leave")
+    assert done.returncode == 2
+    assert "Did you mean 'search'" in done.stderr
+
+
+def test_completion_knows_commands_and_their_options() -> None:
+    def completed(words: str) -> str:
+        count = str(len(words.split()) - (not words.endswith(" ")))
+        asked = {"_RAG_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": count}
+        installed = Path(sys.executable).parent / "rag"
+        return subprocess.run([installed], env=os.environ | asked, capture_output=True, text=True).stdout
+
+    assert set(completed("rag re").split()) == {"reindex"}
+    assert "--tier" in completed("rag ask --")
+    assert {"pause", "resume", "cancel", "retry"} <= set(completed("rag jobs ").split())
+
+
+def test_what_acts_on_a_home_is_not_run_for_a_server() -> None:
+    done = run("--url", "https://rag.example.org", "reindex")
+    assert done.returncode == 2
+    assert "acts on a home on this machine" in done.stderr
+    done = run("duplicates", RAG_URL="https://rag.example.org")
+    assert done.returncode == 2
+    assert "RAG_URL is https://rag.example.org" in done.stderr
+    assert run("--url", "https://rag.example.org", "--home", "kb", "status").returncode == 2
+
+
+def test_a_home_that_is_named_goes_before_the_server_of_the_environment(tmp_path: Path) -> None:
+    done = run("--home", str(tmp_path), "models", "--help", RAG_URL="https://rag.example.org")
+    assert done.returncode == 0
+
+
+def test_a_server_that_is_not_there_is_told_in_one_sentence(tmp_path: Path) -> None:
+    done = run("--url", "http://127.0.0.1:1", "search", "leave")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "no server answers at http://127.0.0.1:1" in done.stderr
+
+
+def test_an_interrupted_command_ends_with_130(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rag.cli", "--home", str(tmp_path / "kb"), "chat"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process:
+        time.sleep(2)  # no sign tells that it waits for a question
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
 
 
 def test_an_error_is_one_sentence_and_exit_status_1(tmp_path: Path) -> None:

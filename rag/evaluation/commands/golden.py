@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rag.assembly import open_system
+from rag.conversations.feedback import liked
 from rag.errors import BadRequest
 from rag.evaluation.commands.quality import Seed, not_measured
 from rag.evaluation.golden import REVIEW, Golden, Status, decided, load, merged, propose, save
@@ -30,10 +31,18 @@ def make_golden(
     collection: Annotated[str, typer.Option(help="Whose documents are asked about.")] = "default",
     count: Annotated[int, typer.Option("-n", "--n", min=1, help="How many questions.")] = 50,
     seed: Seed = 1,
+    from_feedback: Annotated[
+        bool, typer.Option("--from-feedback", help="Questions whose answers got a thumb up, instead.")
+    ] = False,
 ) -> None:
     """Propose questions about your own documents. `rag eval review` then asks you which are good."""
     with not_measured():
-        fresh = asyncio.run(proposed(settings_of(context), collection, count, seed))
+        settings = settings_of(context)
+        fresh = asyncio.run(
+            praised(settings) if from_feedback else proposed(settings, collection, count, seed)
+        )
+        if not fresh and from_feedback:
+            raise BadRequest("no answer with a citation that still stands got a thumb up yet")
         if not fresh:
             raise BadRequest(
                 f"no sentence of collection {collection!r} states a fact that a rule can ask for"
@@ -49,6 +58,25 @@ async def proposed(settings: Settings, collection: str, count: int, seed: int) -
     async with open_system(settings, generation=False) as system:
         await system.check_collection(collection, system.principal)
         return await asyncio.to_thread(propose, system, collection, count, seed)
+
+
+async def praised(settings: Settings) -> list[Golden]:
+    """The questions whose answers readers liked, with the words that their first citation names."""
+    async with open_system(settings, generation=False) as system:
+        found = await asyncio.to_thread(liked, system.catalog, system.principal)
+    return [
+        Golden(
+            f"{each.message}-{cited.marker}",
+            each.question,
+            cited.quote,
+            cited.uri,
+            cited.title,
+            cited.quote,
+            "feedback",
+        )
+        for each in found
+        for cited in each.citations[:1]
+    ]
 
 
 def review(folder: Annotated[Path, typer.Argument(exists=True, file_okay=False)]) -> None:

@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rag.assembly import template_of
 from rag.engine.generator import Engine
 from rag.errors import BadRequest
 from rag.evaluation.benchmark import Benchmark, read_benchmark
@@ -37,6 +36,7 @@ from rag.evaluation.verdict import Verdict
 from rag.models import gates
 from rag.models.gates import Binding
 from rag.models.lockfile import Entry, entry
+from rag.routing.opening import template_of
 from rag.settings import Settings
 from rag.terminal import settings_of
 from rag.types import Profile

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -63,20 +64,22 @@ def test_with_a_key_only_its_holder_is_served(serving: Any) -> None:
             {},
             {"authorization": "Bearer wrong"},
             {"authorization": "Basic s3cret"},
-            {"x-api-key": "s3cret"},
+            {"x-api-key": "wrong"},
+            {"cookie": "rag_session=s3cret"},
         ):
             reply = service.http.post("/v1/chat/completions", json=QUESTION, headers=header)
             assert reply.status_code == 401
             assert reply.headers["www-authenticate"] == "Bearer"
             assert reply.json()["error"]["code"] == "invalid_api_key"
-        right = {"authorization": "Bearer s3cret"}
-        assert service.http.post("/v1/chat/completions", json=QUESTION, headers=right).status_code == 200
+        for right in ({"authorization": "Bearer s3cret"}, {"x-api-key": "s3cret"}):
+            assert service.http.post("/v1/chat/completions", json=QUESTION, headers=right).status_code == 200
 
 
 def test_with_a_key_the_page_and_the_probes_stay_open_and_nothing_else(serving: Any) -> None:
     with serving(api_key="s3cret") as service:
-        open_paths = ["/", "/healthz", "/readyz", "/web/app.js"]
-        assert [service.http.get(path).status_code for path in open_paths] == [200] * 4
+        open_paths = ["/", "/healthz", "/readyz", "/web/app.js", "/session"]
+        assert [service.http.get(path).status_code for path in open_paths] == [200] * 5
+        assert {service.http.get(path).status_code for path in ("/login", "/callback")} == {404}
         shut = [
             "/v1/models",
             "/v1/documents",
@@ -84,8 +87,52 @@ def test_with_a_key_the_page_and_the_probes_stay_open_and_nothing_else(serving: 
             "/openapi.json",
             "//v1/documents",
             "/web/../v1/models",
+            "/v1/keys",
+            "/v1/audit",
+            "/v1/whoami",
+            "/scim/v2/Users",
+            "/nothing-here",
         ]
         assert {service.http.get(path).status_code for path in shut} == {401}
+
+
+def test_every_path_that_is_not_open_asks_for_a_key(serving: Any) -> None:
+    with serving(api_key="s3cret", sections={"limits": {"refusals_per_minute": 0}}) as service:
+        right = {"authorization": "Bearer s3cret"}
+        paths = service.http.get("/openapi.json", headers=right).json()["paths"]
+        assert len(paths) > 15
+        for path, verbs in paths.items():
+            for verb in verbs:
+                reply = service.http.request(verb, path.replace("{", "").replace("}", ""))
+                assert reply.status_code == (200 if path in ("/healthz", "/readyz") else 401), (verb, path)
+
+
+def test_a_path_with_a_nul_is_refused(service: Any) -> None:
+    assert service.http.get("/v1/documents/a%00b").status_code == 400
+
+
+def test_what_changes_something_with_a_cookie_must_say_from_which_page(service: Any) -> None:
+    accounts = service.accounts
+    accounts.issue("svc", "default", "job")
+    user = accounts.users.create("ann", "default")
+    cookie = {"cookie": f"rag_session={accounts.sessions.open(user, lasts_s=60)}"}
+    ask = partial(service.http.post, "/v1/chat/completions", json=QUESTION)
+    assert service.http.get("/v1/whoami", headers=cookie).json()["user"] == "ann"
+    assert ask(headers=cookie).status_code == 403
+    assert ask(headers={**cookie, "sec-fetch-site": "cross-site"}).status_code == 403
+    assert ask(headers={**cookie, "origin": "https://elsewhere.example"}).status_code == 403
+    assert ask(headers={**cookie, "origin": service.url}).status_code == 200
+    assert ask(headers={**cookie, "sec-fetch-site": "same-origin"}).status_code == 200
+
+
+def test_a_wrong_and_an_unknown_key_get_the_same_reply(service: Any) -> None:
+    _, shown = service.accounts.issue("ann", "acme", "laptop")
+    replies = [
+        service.http.get("/v1/whoami", headers={"x-api-key": wrong})
+        for wrong in (shown + "x", "rag_ffffffffffff_" + "x" * 43, "anything")
+    ]
+    assert {reply.status_code for reply in replies} == {401}
+    assert len({reply.text for reply in replies}) == 1
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/v1/models", "/nothing-here"])

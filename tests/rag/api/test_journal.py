@@ -67,3 +67,22 @@ def test_a_request_id_is_made_or_taken_over(service: Any) -> None:
     assert taken.headers["x-request-id"] == "trace-1"
     forged = service.http.get("/healthz", headers={"x-request-id": "a b"})
     assert forged.headers["x-request-id"] != "a b"
+
+
+def test_a_path_is_logged_as_its_pattern_without_ids_and_secrets(service: Any, lines: io.StringIO) -> None:
+    service.http.get("/v1/documents/canary-7731")
+    service.http.get("/v1/nowhere/canary-7731")
+    deadline = time.monotonic() + 5
+    while lines.getvalue().count('"request"') < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    told = [json.loads(line) for line in lines.getvalue().splitlines()]
+    records = [record for record in told if record["logger"] == "rag.api"]
+    assert "canary" not in json.dumps(records)
+    paths = [record["path"] for record in records if record["event"] == "request"]
+    assert paths == ["/v1/documents/{document_id}", "/v1/nowhere"]
+
+
+def test_a_field_that_is_not_on_the_list_does_not_get_into_the_log(lines: io.StringIO) -> None:
+    logging.getLogger("rag.api").info("request", extra={"fields": {"status": 200, "question": SECRET}})
+    record = json.loads(lines.getvalue().splitlines()[-1])
+    assert (record["status"], "Canary" in lines.getvalue()) == (200, False)

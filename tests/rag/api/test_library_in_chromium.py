@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.bench.pdf_writer import PdfPage, written
+
 pytestmark = pytest.mark.model
 NOISE = bytes(range(256)) * 40
 
@@ -21,6 +23,20 @@ def page(browse: Any, house: Any) -> Iterator[Any]:
         page.run("document.querySelector('#open-library').click()")
         page.until(lambda: page.texts("#no-documents:not([hidden])"))
         yield page
+    empty(house)
+
+
+def test_a_citation_opens_the_page_with_its_words_marked(browse: Any, house: Any) -> None:
+    drawn = PdfPage(200, 100)
+    drawn.text(20, 50, "Hotels are paid up to 140 euros a night.", 9)
+    (document_id,) = house.live("default", travel__pdf=written([drawn]))
+    (chunk,) = house.http.get(f"/v1/documents/{document_id}/chunks").json()["chunks"]
+    cited = {"title": "Travel", "uri": "travel.pdf", "quote": chunk["text"], "document_id": document_id}
+    with browse(house.url) as page:
+        page.run("openSource('Citation 1', arguments[0])", {**cited, "boxes": chunk["boxes"]})
+        page.until(lambda: page.run("return document.querySelector('#page').hidden") is False)
+        assert page.run("return document.querySelector('#page').width") > 200
+        page.photograph("citation-page")
     empty(house)
 
 

@@ -34,6 +34,7 @@ def test_a_question_is_answered_with_citations_that_open(page: Any) -> None:
     assert page.texts("#source[open] h2") == ["Leave"]
     assert page.texts("#source-where") == ["page 2 · Handbook > Leave"]
     assert page.texts("#source-quote") == ["Employees have 28 days of paid leave a year."]
+    assert page.texts("#page:not([hidden])") == []  # no picture of a page without boxes
     page.photograph("citation")
     page.run("document.querySelector('#source').close()")
     page.photograph("answer")

@@ -76,6 +76,19 @@ def test_greedy_text_is_the_same_twice_and_its_bill_adds_up(run: Loop) -> None:
     assert first.prefill_s > 0 and first.decode_s > 0 and first.cpu_s > 0
 
 
+def test_slot_seconds_add_up_to_the_time_the_engine_worked(run: Loop) -> None:
+    async def story() -> tuple[float, list[Finished]]:
+        before = (await run.engine.info())["steps_s"]
+        found = await asyncio.gather(*(told(run.engine, f"Name {word}.") for word in WORDS[:4]))
+        return (await run.engine.info())["steps_s"] - before, [finished for _, finished in found]
+
+    steps_s, together = run(story())
+    assert sum(each.slot_s for each in together) == pytest.approx(steps_s, rel=0.1)
+    assert all(0 < each.prefill_slot_s < each.slot_s for each in together)
+    # In company each has a part of a step only: that is the gain of batching.
+    assert max(each.batch for each in together) > 1.5
+
+
 def test_more_streams_than_slots_all_finish(run: Loop) -> None:
     async def story() -> list[tuple[str, Finished]]:
         return await asyncio.gather(*(told(run.engine, f"Name {word}.") for word in WORDS))

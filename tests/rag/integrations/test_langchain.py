@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
-from langchain_tests.unit_tests import ChatModelUnitTests
+from langchain_tests.integration_tests import EmbeddingsIntegrationTests, RetrieversIntegrationTests
+from langchain_tests.unit_tests import ChatModelUnitTests, EmbeddingsUnitTests
 
 from rag.errors import BadRequest
-from rag.integrations.langchain import ChatPermafrost, PermafrostRetriever
-from rag.sdk import Client
+from rag.integrations.langchain import ChatPermafrost, PermafrostEmbeddings, PermafrostRetriever
+from rag.sdk import AsyncClient, Client
 from rag.types import Message
 
 
@@ -26,6 +28,59 @@ class TestChatPermafrost(ChatModelUnitTests):
     @property
     def has_structured_output(self) -> bool:
         return False
+
+
+class TestEmbeddingsConstruction(EmbeddingsUnitTests):
+    """LangChain's own suite for the making of embeddings."""
+
+    @property
+    def embeddings_class(self) -> type[PermafrostEmbeddings]:
+        return PermafrostEmbeddings
+
+
+@pytest.fixture(scope="class")
+def on_real_server(request: pytest.FixtureRequest, agents_url: str) -> None:
+    request.cls.base_url = agents_url
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("on_real_server")
+class TestEmbeddingsOfAServer(EmbeddingsIntegrationTests):
+    """LangChain's own suite for embeddings, on the real embedder over HTTP, awaited and not."""
+
+    base_url = ""
+
+    @property
+    def embeddings_class(self) -> type[PermafrostEmbeddings]:
+        return PermafrostEmbeddings
+
+    @property
+    def embedding_model_params(self) -> dict[str, Any]:
+        return {"base_url": self.base_url}
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("on_real_server")
+class TestRetrieverOfAServer(RetrieversIntegrationTests):
+    """LangChain's own suite for retrievers, on real documents over HTTP, awaited and not."""
+
+    base_url = ""
+
+    @property
+    def retriever_constructor(self) -> type[PermafrostRetriever]:
+        return PermafrostRetriever
+
+    @property
+    def retriever_constructor_params(self) -> dict[str, Any]:
+        return {"base_url": self.base_url}
+
+    @property
+    def retriever_query_example(self) -> str:
+        return "paid leave"
+
+    @pytest.fixture
+    def retriever(self) -> PermafrostRetriever:
+        return PermafrostRetriever(base_url=self.base_url)
 
 
 @pytest.fixture
@@ -71,3 +126,40 @@ def test_a_chain_of_both_works(client: Client) -> None:
 def test_the_last_message_must_be_a_question(client: Client) -> None:
     with pytest.raises(BadRequest, match="HumanMessage"):
         ChatPermafrost(source=client).invoke([AIMessage("Hello")])
+
+
+def test_what_is_awaited_is_what_is_called(service: Any, client: Client) -> None:
+    async def ask() -> tuple[Any, list[Any], list[Any]]:
+        async with AsyncClient(service.url) as awaited:
+            chat = ChatPermafrost(source=client, async_source=awaited, model="extract")
+            chunks = [chunk async for chunk in chat.astream("paid leave?")]
+            found = await PermafrostRetriever(async_source=awaited, k=1).ainvoke("hotels at night")
+            return await chat.ainvoke("paid leave?"), chunks, found
+
+    whole, chunks, found = asyncio.run(ask())
+    assert (
+        whole.text
+        == "".join(chunk.text for chunk in chunks)
+        == ChatPermafrost(source=client).invoke("paid leave?").text
+    )
+    assert chunks[-1].response_metadata["rag"]["outcome"] == "quoted"
+    assert found == PermafrostRetriever(source=client, k=1).invoke("hotels at night")
+
+
+def test_without_an_awaited_source_the_called_one_serves_in_a_thread(client: Client) -> None:
+    async def ask() -> Any:
+        return await ChatPermafrost(source=client).ainvoke("paid leave?")
+
+    assert "28 days" in asyncio.run(ask()).text
+
+
+def test_questions_and_documents_are_embedded_on_their_own_sides(agents_url: str) -> None:
+    embeddings = PermafrostEmbeddings(agents_url)
+    near, far = embeddings.embed_documents(["28 days of paid leave a year", "Drill D20"])
+    asked = embeddings.embed_query("How much paid leave do we have?")
+    assert dot(asked, near) > dot(asked, far) + 0.2
+    assert dot(near, near) == pytest.approx(1.0, abs=1e-3)
+
+
+def dot(one: list[float], other: list[float]) -> float:
+    return sum(left * right for left, right in zip(one, other, strict=True))

@@ -12,9 +12,12 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
-from rag.errors import ModelError
+from rag.assembly import open_system
+from rag.errors import ModelError, SettingsError
 from rag.retrieval.cross_encoder import RerankService
 from rag.retrieval.reranker import ChildReranker
+from rag.settings import Settings
+from rag.types import Passage
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] how many days leave thirty coffee friday the of".split()  # noqa: SIM905
 TEXTS = ["thirty days of leave", "the coffee of friday", "many many days"]
@@ -75,3 +78,31 @@ def test_no_text_has_no_score(folder: Path) -> None:
 def test_a_folder_without_a_cross_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not load as a cross-encoder"):
         RerankService(str(tmp_path))
+
+
+@pytest.mark.model
+def test_the_reranker_of_the_settings_orders_what_was_found(folder: Path, tmp_path: Path) -> None:
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    for number, text in enumerate(TEXTS):
+        (documents / f"{number}.txt").write_text(text)
+    settings = Settings(home=tmp_path / "home", retrieval={"reranker": str(folder)})
+
+    async def found() -> list[Passage]:
+        async with open_system(settings, generation=False) as system:
+            await system.ingest([documents])
+            return await system.retriever.search("how many days", system.principal)
+
+    passages = asyncio.run(found())
+    read = {each.chunk.text: dict(each.signals)["rerank"] for each in passages}
+    assert read == pytest.approx({text: by_hand(folder, "how many days", text) for text in TEXTS}, abs=1e-5)
+    assert list(read) == sorted(TEXTS, key=lambda text: -read[text])
+
+
+def test_a_reranker_that_is_not_there_is_told(tmp_path: Path) -> None:
+    async def opened() -> None:
+        async with open_system(Settings(home=tmp_path, retrieval={"reranker": "/nowhere"}), generation=False):
+            raise AssertionError("it must not open")
+
+    with pytest.raises(SettingsError, match="no such folder"):
+        asyncio.run(opened())

@@ -1,0 +1,68 @@
+"""Everything about who may come in, over the one database of a home."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rag.accounts.audit import Audit
+from rag.accounts.groups import Groups
+from rag.accounts.keys import Key, Keys, Limits
+from rag.accounts.names import plain
+from rag.accounts.pepper import Pepper
+from rag.accounts.roles import Role
+from rag.accounts.sessions import Sessions
+from rag.accounts.tenants import Tenants
+from rag.accounts.users import User, Users
+from rag.errors import AlreadyExists
+from rag.settings import LimitsSettings
+from rag.store.database import Database
+
+EVERYONE = "everyone"
+
+
+class Accounts:
+    """Users, groups, keys, sessions, tenants, audit log. Holds no state: other processes may write too."""
+
+    def __init__(
+        self,
+        database: Database,
+        home: Path,
+        limits: LimitsSettings | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.pepper = Pepper.of(home)
+        self.users = Users(database, clock=clock)
+        self.groups = Groups(database, clock=clock)
+        self.keys = Keys(database, self.pepper, clock=clock)
+        self.sessions = Sessions(database, self.pepper, clock=clock)
+        self.tenants = Tenants(database, limits or LimitsSettings())
+        self.audit = Audit(database, home, self.pepper, clock=clock)
+
+    def issue(
+        self,
+        user: str,
+        tenant: str,
+        name: str,
+        *,
+        role: Role | None = None,
+        groups: tuple[str, ...] = (),
+        limits: Limits | None = None,
+    ) -> tuple[Key, str]:
+        """A key for a user, who is made if need be, as `role` and in `groups`; the key and its secret.
+
+        Raises AlreadyExists when there is the user with another role: a key does not change that.
+        """
+        holder = self.users.named(user, tenant) or self._enter(user, tenant, role or Role.READER, groups)
+        if role is not None and holder.role is not role:
+            raise AlreadyExists(
+                f"there is a user {user!r} with the role {holder.role.value!r}; limit the key by its rights"
+            )
+        return self.keys.create(holder.id, tenant, plain(name, "key"), limits)
+
+    def _enter(self, name: str, tenant: str, role: Role, groups: tuple[str, ...]) -> User:
+        user = self.users.create(name, tenant, role=role)
+        self.groups.put_in(user.id, tenant, groups or (EVERYONE,))
+        return user

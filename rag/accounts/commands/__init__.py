@@ -1,0 +1,1 @@
+"""The commands that look after accounts. Start at keys.py."""

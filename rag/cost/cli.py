@@ -1,0 +1,156 @@
+"""`rag cost`: what answers cost here and elsewhere, and whether the books are as they were written."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rag.cost.break_even import MeanQuestion
+from rag.cost.budget_cli import books, budgets
+from rag.cost.detection import ASKED, detect, section
+from rag.cost.ledger import Head
+from rag.cost.report import mean_question, report
+from rag.cost.report_table import table_csv
+from rag.cost.summary import report_json, told
+from rag.cost.usage import By
+from rag.cost.what_if import Change, outlook
+from rag.errors import BadRequest
+from rag.terminal import settings_of
+
+cost = typer.Typer(no_args_is_help=True, help="What answers cost here, and who may use how much.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Number = Annotated[float | None, typer.Option()]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands about money, energy and carbon."""
+    cost.add_typer(budgets, name="budgets")
+    app.add_typer(cost, name="cost")
+
+
+@cost.command("report")
+def show_report(
+    context: typer.Context,
+    by: Annotated[By, typer.Option(help="What to add up by.")] = By.TIER,
+    since: Annotated[str, typer.Option(help="A day (2026-11-01), or so many days (30d).")] = "30d",
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the table here.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with charts here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Cost, energy and carbon: of the machine, by group, and beside the price of APIs."""
+    with books(context) as accountant:
+        accountant.closing.close_days(accountant.clock())
+        made = report(accountant, since=moment(since), by=by)
+    if csv:
+        csv.write_text(table_csv(made), "utf-8")
+    if html:
+        from rag.cost.report_page import page
+
+        html.write_text(page(made), "utf-8")
+    typer.echo(json.dumps(report_json(made), indent=2) if as_json else told(made))
+
+
+@cost.command()
+def profile(context: typer.Context, as_json: Json = False) -> None:
+    """Detect this machine and print the [hardware] section for rag.toml; asks for the rest on a terminal."""
+    found = detect()
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"busy_watts": found.busy_watts}, indent=2))
+        return
+    answers: dict[str, float | str] = {}
+    if typer.get_text_stream("stdin").isatty() and typer.get_text_stream("stdout").isatty():
+        currency = settings_of(context).cost.currency
+        for setting in ASKED:
+            label = f"{setting}{f' in {currency}' if setting.startswith('price') else ''} (empty: default)"
+            if given := typer.prompt(label, default="", show_default=False, err=True).strip():
+                answers[setting] = number(setting, given)
+    typer.echo(section(found, answers))
+
+
+@cost.command()
+def verify(
+    context: typer.Context,
+    head: Annotated[str, typer.Option(help="A head printed before, NUMBER:SEAL: it must still hold.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Walk over the ledger's seals. Exit status 1 if a row was changed, removed or made up."""
+    with books(context) as accountant:
+        found = accountant.ledger.verify(known_head(head) if head else None)
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"head": str(found.head)}, indent=2))
+    elif found.broken is None:
+        typer.echo(f"{found.rows} rows hold. Keep this head elsewhere:\n{found.head}")
+    else:
+        typer.echo(f"row {found.broken}: {found.problem}; the {found.rows} rows before it hold")
+    raise typer.Exit(0 if found.broken is None else 1)
+
+
+@cost.command("what-if")
+def what_if(
+    context: typer.Context,
+    utilisation: Annotated[float | None, typer.Option(min=0.0001, max=1, help="Part of the time.")] = None,
+    queries_per_hour: Number = None,
+    price: Number = None,
+    life: Annotated[float | None, typer.Option(min=0.1, help="Years.")] = None,
+    price_kwh: Number = None,
+    pue: Annotated[float | None, typer.Option(min=1)] = None,
+    idle_watts: Number = None,
+    busy_watts: Number = None,
+    grid_g_kwh: Number = None,
+    speed: Annotated[float, typer.Option(help="How many times faster the machine is.")] = 1.0,
+    seconds: Annotated[float, typer.Option(help="Machine-seconds of a question; else as measured.")] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """What a question would cost on another machine, at another load, for another price of electricity."""
+    with books(context) as accountant:
+        made = report(accountant, since=0.0)
+    if not made.answered and not seconds:
+        raise BadRequest("nothing was asked here yet: say with --seconds how long a question takes")
+    mean = MeanQuestion(0, 0, seconds) if seconds else mean_question(made)
+    asked = Change(
+        queries_per_hour, utilisation, price, life, price_kwh, pue, idle_watts, busy_watts, grid_g_kwh, speed
+    )
+    found = outlook(mean, made.rates, asked, per_hour=made.answered / made.hours)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2))
+        return
+    typer.echo(
+        f"{found.per_query:.3g} {found.currency} a question: {found.queries_per_hour:.3g} an hour on "
+        f"{found.machines} machine(s), {found.utilisation:.1%} busy, {found.per_hour:.3g} {found.currency} "
+        f"an hour\n{found.energy_wh:.3g} Wh and {found.co2e_g:.3g} gCO2e a question, idle time included"
+    )
+
+
+def moment(text: str) -> float:
+    """The UTC midnight that a day or a number of days back begins with. Raises BadRequest."""
+    try:
+        if text.endswith("d"):
+            day = datetime.fromtimestamp(time.time(), UTC) - timedelta(days=int(text[:-1]))
+        else:
+            day = datetime.strptime(text, "%Y-%m-%d")
+    except (ValueError, OverflowError):
+        raise BadRequest(f"--since {text!r} is no day; write 2026-11-01, or 30d for thirty days") from None
+    return day.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC).timestamp()
+
+
+def known_head(text: str) -> Head:
+    """A head as `rag cost verify` printed it. Raises BadRequest."""
+    seq, _, seal = text.strip().partition(":")
+    if not seq.isdigit() or len(seal) != 64:
+        raise BadRequest(f"--head {text!r} is none; copy the line NUMBER:SEAL that `rag cost verify` printed")
+    return Head(int(seq), seal)
+
+
+def number(setting: str, text: str) -> float:
+    """What was typed, as a number. Raises BadRequest."""
+    try:
+        return float(text)
+    except ValueError:
+        raise BadRequest(f"{setting} is {text!r}; type a number, or nothing for the default") from None

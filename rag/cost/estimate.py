@@ -1,0 +1,232 @@
+"""What a request will cost, before it is made: likely (p50), hardly more (p95), and the most it can.
+
+Expected seconds come from the speeds that the ledger saw for this tenant and tier. How far off that was for
+the last requests is the distribution from which p50 and p95 are read (split conformal prediction: Lei et al.
+2018, arXiv 1604.04173). The most is every token computed at twice the slowest speed seen.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from rag.cost.budget import Amounts
+from rag.cost.meter import Work, charge
+from rag.cost.prices import Price
+from rag.cost.rates import Rates
+from rag.cost.tables import ledger
+from rag.store.database import Database
+
+if TYPE_CHECKING:
+    from rag.cost.guardrail import Plan
+
+REMEMBERED = 500
+ENOUGH = 20
+REFIT_AFTER = 25
+MARGIN = 2.0
+# Until this machine has measured its own: a model of 8 billion parameters on two cores is not slower.
+SLOWEST_PREFILL_S, SLOWEST_DECODE_S, SLOWEST_REST_S = 0.05, 0.5, 5.0
+LEARNED_FROM = ("ok", "degraded", "escalated")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a request may use. `basis`: "measured" over `samples` requests, or "assumed"."""
+
+    p50: Amounts
+    p95: Amounts
+    most: Amounts
+    external_most: float
+    basis: str
+    samples: int
+
+    def __add__(self, other: Estimate) -> Estimate:
+        """That of both, one after the other: p95 is then on the safe side."""
+        return Estimate(
+            self.p50 + other.p50,
+            self.p95 + other.p95,
+            self.most + other.most,
+            self.external_most + other.external_most,
+            self.basis if self.basis == other.basis else "assumed",
+            min(self.samples, other.samples),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one request took: tokens read, those of them not cached, written, and machine-seconds."""
+
+    prompt_tokens: int
+    fresh_tokens: int
+    completion_tokens: int
+    prefill_s: float
+    decode_s: float
+    rest_s: float
+
+    @property
+    def busy_s(self) -> float:
+        """All of it."""
+        return self.prefill_s + self.decode_s + self.rest_s
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """Seconds per token and beside tokens, typical and slowest; how requests compared with the typical."""
+
+    prefill_s: float = SLOWEST_PREFILL_S
+    decode_s: float = SLOWEST_DECODE_S
+    rest_s: float = SLOWEST_REST_S
+    completion: float = math.inf
+    slowest: tuple[float, float, float] = (SLOWEST_PREFILL_S, SLOWEST_DECODE_S, SLOWEST_REST_S)
+    completion_p95: float = math.inf
+    ratio_p50: float = 1.0
+    ratio_p95: float = 1.0
+    samples: int = 0
+
+    def typical(self, prompt_tokens: float, max_tokens: float) -> float:
+        """Seconds that are to be expected."""
+        return self.rest_s + prompt_tokens * self.prefill_s + min(self.completion, max_tokens) * self.decode_s
+
+    def most(self, prompt_tokens: float, max_tokens: float) -> float:
+        """Seconds that it will not exceed."""
+        prefill_s, decode_s, rest_s = self.slowest
+        slow = rest_s + prompt_tokens * prefill_s + max_tokens * decode_s
+        return MARGIN * slow if self.samples else slow
+
+
+@dataclass(slots=True)
+class History:
+    """The last requests of one tenant and tier."""
+
+    samples: deque[Sample]
+    speeds: Speeds = Speeds()
+    unseen: int = field(default=REFIT_AFTER)
+
+
+class Estimator:
+    """Estimates from what the ledger knows, kept in memory. `price_of`: what a tier pays others per token;
+    `exchange`: what one unit of that currency is worth in ours."""
+
+    def __init__(
+        self,
+        database: Database,
+        rates: Rates,
+        *,
+        price_of: Callable[[str], Price | None],
+        exchange: Callable[[str], float],
+    ) -> None:
+        self._database, self._rates = database, rates
+        self._price_of, self._exchange = price_of, exchange
+        self._histories: dict[tuple[str, str], History] = {}
+        self._lock = threading.RLock()  # requests are opened and settled in threads
+
+    def estimate(self, tenant: str, plan: Plan) -> Estimate:
+        """What a plan may use. Raises PriceUnavailable for a tier whose price is missing or old."""
+        speeds = self._speeds(tenant, plan.tier)
+        price = self._price_of(plan.tier)
+
+        def external(completion_tokens: float) -> float:
+            if price is None:
+                return 0.0
+            return price.cost(plan.prompt_tokens, round(completion_tokens)) * self._exchange(price.currency)
+
+        typical_s = speeds.typical(plan.prompt_tokens, plan.max_tokens)
+        most_s = speeds.most(plan.prompt_tokens, plan.max_tokens)
+        p95_s = min(most_s, typical_s * speeds.ratio_p95)
+        usual, long = (min(each, plan.max_tokens) for each in (speeds.completion, speeds.completion_p95))
+        return Estimate(
+            p50=self._amounts(min(p95_s, typical_s * speeds.ratio_p50), external(usual)),
+            p95=self._amounts(p95_s, external(long)),
+            most=self._amounts(most_s, external(plan.max_tokens)),
+            external_most=external(plan.max_tokens),
+            basis="measured" if speeds.samples else "assumed",
+            samples=speeds.samples,
+        )
+
+    def learn(self, tenant: str, tier: str, work: Work) -> None:
+        """Remember what a request took that ended well."""
+        with self._lock:
+            history = self._history(tenant, tier)
+            history.samples.append(sample_of(work, self._rates.cores))
+            history.unseen += 1
+
+    def _amounts(self, busy_s: float, external: float) -> Amounts:
+        made = charge(Work(decode_s=busy_s, external=external), self._rates)
+        return Amounts(made.booked, made.energy_wh, made.co2e_g, busy_s)
+
+    def _speeds(self, tenant: str, tier: str) -> Speeds:
+        with self._lock:
+            history = self._history(tenant, tier)
+            if len(history.samples) >= ENOUGH and (
+                history.unseen >= REFIT_AFTER or history.speeds.samples < 2 * ENOUGH
+            ):
+                history.speeds, history.unseen = fit(history.samples), 0
+            return history.speeds
+
+    def _history(self, tenant: str, tier: str) -> History:
+        if (tenant, tier) not in self._histories:
+            self._histories[tenant, tier] = History(deque(self._recall(tenant, tier), REMEMBERED))
+        return self._histories[tenant, tier]
+
+    def _recall(self, tenant: str, tier: str) -> list[Sample]:
+        rows = ledger.c
+        columns = (
+            rows.prompt_tokens,
+            rows.cached_tokens,
+            rows.completion_tokens,
+            rows.prefill_s,
+            rows.decode_s,
+            rows.busy_s,
+        )
+        query = select(*columns).where(
+            rows.tenant == tenant, rows.tier == tier, rows.outcome.in_(LEARNED_FROM)
+        )
+        with self._database.reading() as connection:
+            found = connection.execute(query.order_by(rows.seq.desc()).limit(REMEMBERED)).all()
+        return [
+            Sample(prompt, prompt - cached, written, prefill_s, decode_s, busy_s - prefill_s - decode_s)
+            for prompt, cached, written, prefill_s, decode_s, busy_s in reversed(found)
+        ]
+
+
+def sample_of(work: Work, cores: int) -> Sample:
+    """What an estimate learns from work."""
+    fresh = work.prompt_tokens - work.cached_tokens
+    rest_s = work.cpu_s / cores
+    return Sample(work.prompt_tokens, fresh, work.completion_tokens, work.prefill_s, work.decode_s, rest_s)
+
+
+def fit(samples: Sequence[Sample]) -> Speeds:
+    """Typical and slowest speeds, and the distribution of how far off the typical was."""
+    middle = statistics.median
+    # By whole prompts: what was cached of them is part of what is typical, and of what is not.
+    prefills = [each.prefill_s / each.prompt_tokens for each in samples if each.prompt_tokens] or [0.0]
+    fresh = [each.prefill_s / each.fresh_tokens for each in samples if each.fresh_tokens > 0] or [0.0]
+    decodes = [each.decode_s / each.completion_tokens for each in samples if each.completion_tokens] or [0.0]
+    rests = [each.rest_s for each in samples]
+    written = sorted(each.completion_tokens for each in samples)
+    plain = Speeds(middle(prefills), middle(decodes), middle(rests), middle(written), samples=len(samples))
+    ratios = sorted(each.busy_s / max(1e-9, plain.typical(each.prompt_tokens, math.inf)) for each in samples)
+    return Speeds(
+        plain.prefill_s,
+        plain.decode_s,
+        plain.rest_s,
+        plain.completion,
+        slowest=(max(fresh), max(decodes), max(rests)),
+        completion_p95=quantile(written, 0.95),
+        ratio_p50=middle(ratios),
+        ratio_p95=quantile(ratios, 0.95),
+        samples=len(samples),
+    )
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The conformal quantile: the ceil((n + 1) * share)-th of n values in order."""
+    return ordered[min(len(ordered), math.ceil((len(ordered) + 1) * share)) - 1]

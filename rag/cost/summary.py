@@ -1,0 +1,104 @@
+"""What a cost report says: in words for a terminal, and as JSON for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from math import isfinite
+
+from rag.cost.break_even import BreakEven
+from rag.cost.report import CostReport
+
+
+def facts(report: CostReport) -> list[tuple[str, str]]:
+    """What the report says of the whole, as pairs of a name and a value."""
+    currency, band = report.currency, report.band
+    wh, rates = report.energy_wh, report.rates
+    making = report.co2e_g - rates.carbon(wh)  # which the band of the energy does not touch
+    low, high = (rates.carbon(wh * each) + making for each in (band.low, band.high))
+    found = [
+        ("provisioned", f"{report.hours:.1f} h, {report.utilisation:.2%} of them busy"),
+        ("requests", ", ".join(f"{count} {name}" for name, count in report.outcomes.items()) or "none"),
+        ("cost", f"{report.cost:.4g} {currency}, of which {report.idle.cost:.4g} for idle time"),
+        ("paid to others", f"{report.whole.external:.4g} {currency}"),
+        ("cost per answer, fully loaded", amount(report.per_query, currency)),
+        ("marginal cost per answer", amount(report.marginal_per_query, currency)),
+        (
+            "energy at the machine",
+            f"{wh:.4g} Wh, between {wh * band.low:.4g} and {wh * band.high:.4g} ({band.method})",
+        ),
+        (
+            "carbon",
+            f"{report.co2e_g:.4g} gCO2e, between {low:.4g} and {high:.4g} by that band (PUE {rates.pue:g}, "
+            f"{rates.grid_low:g} to {rates.grid_high:g} g/kWh)",
+        ),
+        (
+            "saved by cached tokens",
+            f"{report.savings.by_prefix:.4g} {currency} ({report.savings.cached_tokens})",
+        ),
+        (
+            "saved by remembered answers",
+            f"{report.savings.by_answers:.4g} {currency} ({report.savings.answers})",
+        ),
+    ]
+    if quality := report.estimates:
+        told = f"{quality.within_most:.1%} within the most, {quality.within_p95:.1%} within p95"
+        found.append(("estimates", f"{told}, median error {quality.median_error:.0%} ({quality.requests})"))
+    return found
+
+
+def amount(value: float | None, currency: str) -> str:
+    """Money, or that there is none to tell of."""
+    return "no answers" if value is None else f"{value:.3g} {currency}"
+
+
+def told(made: CostReport) -> str:
+    """The report for a terminal."""
+    lines = [f"{name}: {value}" for name, value in facts(made)]
+    if made.lines:
+        lines.append(f"\nby {made.by}:")
+        lines += [
+            f"  {line.name or '(none)'}: {line.requests} requests, {line.booked:.4g} {made.currency}, "
+            f"{line.energy_wh:.4g} Wh, {line.co2e_g:.4g} gCO2e"
+            for line in made.lines
+        ]
+    if made.break_even:
+        lines.append("\nbeside APIs, for questions of the same length:")
+        lines += [beside(each, made.currency) for each in made.break_even]
+    if made.defaults:
+        lines.append("\ndefaults that nobody set (`rag cost profile`):")
+        lines += [
+            f"  {each.name} {each.value:g} {each.unit} ({each.low:g} to {each.high:g})"
+            for each in made.defaults
+        ]
+    return "\n".join(lines)
+
+
+def beside(each: BreakEven, currency: str) -> str:
+    """One API in a line."""
+    price = f"price of {each.as_of}{', too old to rely on' if each.is_stale else ''}"
+    load = f"now {each.actual:.3g} an hour, possible {each.possible:.3g}"
+    return f"  {each.model}: {each.api_cost:.3g} {currency} a question; {each.verdict} ({load}; {price})"
+
+
+def needed(each: BreakEven) -> float | None:
+    """Questions an hour from which on this machine is cheaper; None: never, as JSON has no infinity."""
+    return each.needed if isfinite(each.needed) else None
+
+
+def report_json(made: CostReport) -> dict[str, object]:
+    """The report for programs."""
+    computed = (
+        "hours",
+        "cost",
+        "utilisation",
+        "answered",
+        "per_query",
+        "marginal_per_query",
+        "energy_wh",
+        "co2e_g",
+    )
+    rows = [
+        asdict(each) | {"needed": needed(each), "as_of": str(each.as_of), "verdict": each.verdict}
+        for each in made.break_even
+    ]
+    return asdict(made) | {name: getattr(made, name) for name in computed} | {"break_even": rows}

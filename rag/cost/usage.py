@@ -1,0 +1,104 @@
+"""Who used how much: sums over the ledger, by tenant, user, collection, tier, model, outcome or day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, case, func, literal, select
+
+from rag.cost.ledger import WORKING, Ending, Kind
+from rag.cost.tables import ledger
+from rag.store.database import Database
+
+SUMS = (
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "busy_s",
+    "prefill_s",
+    "depreciation",
+    "energy",
+    "opex",
+    "external",
+    "marginal",
+    "energy_wh",
+    "co2e_g",
+)
+
+
+class By(StrEnum):
+    """What usage is added up by. Users stand under their pseudonyms."""
+
+    TENANT = "tenant"
+    USER = "user"
+    KEY = "key"
+    COLLECTION = "collection"
+    TIER = "tier"
+    MODEL = "model"
+    OUTCOME = "outcome"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLine:
+    """Sums over the requests and ingestion of one `name`, without idle time. Money as booked, in the ledger's
+    currency; energy at the machine. A question that two tiers worked on is one request."""
+
+    name: str
+    requests: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    busy_s: float
+    prefill_s: float
+    depreciation: float
+    energy: float
+    opex: float
+    external: float
+    marginal: float
+    energy_wh: float
+    co2e_g: float
+
+    @property
+    def booked(self) -> float:
+        """All money."""
+        return self.depreciation + self.energy + self.opex + self.external
+
+
+def usage(
+    database: Database,
+    *,
+    since: float = 0.0,
+    until: float = float("inf"),
+    by: By | None = None,
+    tenant: str | None = None,
+    user: str | None = None,
+    kinds: Sequence[Kind] = WORKING,
+) -> tuple[UsageLine, ...]:
+    """Sums from `since` up to `until`, dearest first, days in their order; without `by` one line in all.
+
+    `user`: a pseudonym (Ledger.pseudonym).
+    """
+    rows = ledger.c
+    key: ColumnElement[str] = literal("all") if by is None else rows[by]
+    is_whole = (rows.kind == Kind.REQUEST) & (rows.outcome != Ending.ESCALATED)
+    count = func.sum(case((is_whole, 1), else_=0))
+    query = select(key.label("name"), count, *(func.sum(rows[name]) for name in SUMS)).where(
+        rows.kind.in_(kinds), rows.at >= since, rows.at < min(until, 1e15)
+    )
+    if tenant is not None:
+        query = query.where(rows.tenant == tenant)
+    if user is not None:
+        query = query.where(rows.user == user)
+    with database.reading() as connection:
+        found = connection.execute(query if by is None else query.group_by(key)).all()
+    lines = [line_of(*row) for row in found if row[1] is not None]
+    return tuple(sorted(lines, key=lambda line: line.name if by is By.DAY else -line.booked))
+
+
+def line_of(name: str, requests: int, *sums: float) -> UsageLine:
+    """One line of what the database added up; Postgres adds whole numbers up to decimals."""
+    tokens, rest = (int(each) for each in sums[:3]), (float(each) for each in sums[3:])
+    return UsageLine(name, int(requests), *tokens, *rest)

@@ -1,0 +1,1 @@
+"""What a running system tells its operator. Start at metrics.py; tracing.py follows one question."""

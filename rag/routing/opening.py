@@ -1,0 +1,103 @@
+"""Settings to voices: a generator for every declared tier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+from rag.cost.prices import Price, PriceTable
+from rag.engine.fleet import Fleet
+from rag.engine.generator import Engine, Generator
+from rag.engine.remote import RemoteGenerator
+from rag.errors import SettingsError
+from rag.models.lockfile import ChatTemplate, Entry
+from rag.routing.broker import Broker
+from rag.routing.external import ExternalTier
+from rag.routing.regression import Regression
+from rag.routing.router import Router
+from rag.routing.tiers import Tier, TierKind, Tiers, declared, model_of
+from rag.routing.triage import Triage
+from rag.routing.voices import Voice, Voices
+from rag.settings import Settings
+
+
+def open_voices(settings: Settings) -> Voices:
+    """All tiers of the settings. Models start at their first prompt. Raises SettingsError, ModelError."""
+    tiers = declared(settings)
+    prices = PriceTable(settings.prices)
+    fleet = fleet_of(tiers, settings)
+    voices = {
+        tier.name: voice_of(tier, settings, fleet, prices)
+        for tier in tiers
+        if tier.kind is not TierKind.EXTRACT
+    }
+    need = settings.routing.need
+    return Voices(
+        names=tiers.names,
+        of=voices,
+        router=Router(
+            tiers.names,
+            settings.answering.tier,
+            settings.routing,
+            need=Regression.load(need) if need else None,
+        ),
+        triage=Triage.of(settings.routing.triage),
+        embedder=settings.embedding.model,
+        barred=tiers.barred(settings),
+    )
+
+
+def price_of(settings: Settings) -> Callable[[str], Price | None]:
+    """The price per token of a tier that others run, None for our own. Raises PriceUnavailable."""
+    tiers, prices = declared(settings), PriceTable(settings.prices)
+
+    def price(tier: str) -> Price | None:
+        found = tiers.get(tier)
+        return prices.price(found.price, today()) if found.kind is TierKind.EXTERNAL else None
+
+    return price
+
+
+def voice_of(tier: Tier, settings: Settings, fleet: Fleet | None, prices: PriceTable) -> Voice:
+    """Who words the answers of one tier."""
+    if tier.kind is TierKind.EXTERNAL:
+        external = ExternalTier(tier, price=lambda model: prices.price(model, today()))
+        return Voice(external.template, external=external, max_tokens=tier.max_tokens)
+    model = model_of(tier, settings)
+    template = template_of(model)
+    if tier.kind is TierKind.REMOTE:
+        speaker = remote(tier, template)
+    elif fleet:
+        speaker = fleet.generator(model.name)
+    else:
+        engine = settings.engine.model_copy(update={"model": model.name})
+        speaker = Engine.of(settings.home, engine)
+    return Voice(template, speaker, sha256=model.sha256, max_tokens=tier.max_tokens)
+
+
+def remote(tier: Tier, template: ChatTemplate) -> Generator:
+    """The servers of a remote tier as one generator."""
+    servers = [
+        RemoteGenerator(url, model=tier.model, api_key=tier.key, start=template.start) for url in tier.urls
+    ]
+    if len(servers) == 1:
+        return servers[0]
+    return Broker.of(tier, servers)
+
+
+def fleet_of(tiers: Tiers, settings: Settings) -> Fleet | None:
+    """One budget of memory for all local models, where there are several."""
+    local = {tier.model for tier in tiers if tier.kind is TierKind.LOCAL}
+    return Fleet(settings.home, settings.engine) if len(local) > 1 else None
+
+
+def template_of(model: Entry) -> ChatTemplate:
+    """The form in which a generator reads a conversation."""
+    if model.template is None:
+        raise SettingsError(f"model {model.name!r} has no chat template: it does not answer questions")
+    return model.template
+
+
+def today() -> date:
+    """The day that prices are asked for."""
+    return datetime.now(UTC).date()

@@ -1,0 +1,85 @@
+"""Who words the answers of each tier, and which of them a question gets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rag.engine.generator import Generator
+from rag.errors import RagError, UnknownModel
+from rag.models.lockfile import ChatTemplate
+from rag.routing.egress import Material
+from rag.routing.external import ExternalTier
+from rag.routing.router import Router
+from rag.routing.triage import Triage
+from rag.types import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A model that words answers. Exactly one of `generator` (ours) and `external` is there."""
+
+    template: ChatTemplate
+    generator: Generator | None = None
+    external: ExternalTier | None = None
+    sha256: str = ""
+    max_tokens: int = 0
+
+    def speak(self, principal: Principal, materials: Sequence[Material]) -> Generator:
+        """The generator for one request. Raises EgressDenied for what may not leave."""
+        if self.external:
+            return self.external.clear(principal, materials)
+        assert self.generator is not None
+        return self.generator
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """The tiers in use: `names` from cheap to dear, a voice for each but `extract`.
+
+    `barred`: why a tier may not word answers here at all. `embedder`: whose vectors triage gets.
+    """
+
+    names: tuple[str, ...]
+    of: Mapping[str, Voice]
+    router: Router
+    triage: Triage
+    embedder: str = ""
+    barred: Mapping[str, RagError] = field(default_factory=dict)
+
+    @property
+    def has_external(self) -> bool:
+        """Whether any tier could send something away."""
+        return any(voice.external for voice in self.of.values())
+
+    def check(self, name: str) -> None:
+        """Raises UnknownModel for a name that is no tier, and why the tier is barred."""
+        if name not in self.names:
+            raise UnknownModel(f"no tier {name!r}; have {', '.join(self.names)}")
+        if why := self.barred.get(name):
+            raise why
+
+    def closed(self, principal: Principal, materials: Iterable[Material]) -> dict[str, str]:
+        """Why tiers may not answer this question, by name."""
+        found = {name: str(why) for name, why in self.barred.items()}
+        materials = list(materials)
+        for name, voice in self.of.items():
+            if voice.external and not (verdict := voice.external.why_closed(principal, materials)).allowed:
+                found.setdefault(name, verdict.reason)
+        return found
+
+    def cheaper(self, than: str, closed: Mapping[str, str]) -> list[str]:
+        """The open tiers below one, dearest first."""
+        return [name for name in reversed(self.names[: self.names.index(than)]) if name not in closed]
+
+    @property
+    def digest(self) -> str:
+        """What the words of any tier depend on; empty if that of one is not known."""
+        known = [voice.sha256 for voice in self.of.values()]
+        return "" if not all(known) else "\n".join(f"{name}={self.of[name].sha256}" for name in self.of)
+
+    async def close(self) -> None:
+        """End what the tiers opened."""
+        opened = [voice.generator or voice.external for voice in self.of.values()]
+        await asyncio.gather(*(each.close() for each in opened if each), return_exceptions=True)

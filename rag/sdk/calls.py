@@ -1,0 +1,215 @@
+"""What each verb sends and how it reads the replies: one description, which both clients carry out.
+
+A verb is a generator of steps: it yields a `Call` and is sent the body of the reply, or yields a `Pause`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
+
+from rag.errors import NotFound
+from rag.sdk.knowledge import Side, opened
+from rag.sdk.patience import Patience, settled
+from rag.store.jobs import Job
+from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
+from rag.wire import AUTO, ChunksReply, DocumentsReply, JobsReply, RagPart, Receipt, SearchReply, UploadReply
+
+DOCUMENT, JOB = TypeAdapter(Document), TypeAdapter(Job)
+PRINCIPAL = TypeAdapter(Principal)
+T = TypeVar("T")
+TEXTS_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `repeatable`: to send it twice does no more than to send it once.
+
+    `content` goes to httpx as it is: json, params, data, files. A `streamed` reply is handed out unread.
+    """
+
+    method: str
+    path: str
+    content: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+    streamed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is sent for so long."""
+
+    seconds: float
+
+
+Steps = Generator[Call | Pause, Any, T]
+
+
+def search(query: str, *, collection: str | None, limit: int | None) -> Steps[list[Passage]]:
+    """POST /v1/search."""
+    body = {"query": query, "collection": collection, "limit": limit}
+    return SearchReply.model_validate((yield Call("POST", "/v1/search", {"json": body}))).passages
+
+
+def ask(
+    question: str,
+    *,
+    history: Sequence[Message],
+    collection: str | None,
+    tier: Tier | str | None,
+    limit: int | None,
+) -> Steps[Answer]:
+    """POST /v1/chat/completions, whole."""
+    body = chat(question, history, collection, tier, limit)
+    reply = yield Call("POST", "/v1/chat/completions", {"json": body})
+    return RagPart.model_validate(reply["rag"]).answer(reply["choices"][0]["message"]["content"])
+
+
+def stream(
+    question: str,
+    *,
+    history: Sequence[Message],
+    collection: str | None,
+    tier: Tier | str | None,
+    limit: int | None,
+) -> Steps[Any]:
+    """POST /v1/chat/completions, streamed: the open response."""
+    body = {**chat(question, history, collection, tier, limit), "stream": True}
+    return (yield Call("POST", "/v1/chat/completions", {"json": body}, streamed=True))
+
+
+def chat(
+    question: str,
+    history: Sequence[Message],
+    collection: str | None,
+    tier: Tier | str | None,
+    limit: int | None,
+) -> dict[str, Any]:
+    """A chat request that asks for everything an Answer holds."""
+    turns = [{"role": turn.role, "content": turn.content} for turn in history]
+    return {
+        "model": str(tier or AUTO),
+        "messages": [*turns, {"role": "user", "content": question}],
+        "rag": {"collection": collection, "limit": limit, "passages": True},
+    }
+
+
+def embed(texts: Sequence[str], *, side: Side) -> Steps[list[list[float]]]:
+    """POST /v1/embeddings, as many texts at a time as it takes."""
+    vectors: list[list[float]] = []
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        body = {"input": list(texts[start : start + TEXTS_AT_ONCE]), "input_type": side}
+        reply = yield Call("POST", "/v1/embeddings", {"json": body})
+        rows = sorted(reply["data"], key=lambda row: int(row["index"]))
+        vectors += [row["embedding"] for row in rows]
+    return vectors
+
+
+def collections() -> Steps[list[str]]:
+    """GET /v1/documents: what they say of their collections."""
+    found = yield from documents(collection=None)
+    return sorted({document.collection for document in found})
+
+
+def documents(*, collection: str | None) -> Steps[list[Document]]:
+    """GET /v1/documents, page after page."""
+    params = {"collection": collection} if collection else {}
+    found: list[Document] = []
+    while True:
+        page = DocumentsReply.model_validate((yield Call("GET", "/v1/documents", {"params": params})))
+        found += page.documents
+        if page.next is None:
+            return found
+        params = {**params, "after": page.next}
+
+
+def upload(
+    what: str | Path | bytes,
+    *,
+    name: str,
+    collection: str,
+    labels: Sequence[str],
+    groups: Sequence[str],
+    wait: bool,
+    timeout_s: float,
+) -> Steps[Document]:
+    """POST /v1/documents, then looks at its job until that is over."""
+    fields = {"collection": collection, "labels": list(labels), "groups": list(groups)}
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    with opened(what, name) as file:
+        body = yield Call("POST", "/v1/documents", {"files": {"file": file}, "data": fields}, key)
+    reply = UploadReply.model_validate(body)
+    if not wait:
+        return reply.documents[0]
+    patience = Patience(timeout_s)
+    while pause_s := patience.pause_s(found := (yield from job(reply.job))):
+        yield Pause(pause_s)
+    try:
+        handed_in = yield from document(reply.documents[0].id)
+    except NotFound:
+        handed_in = None
+    return settled(found, handed_in)
+
+
+def document(document_id: str) -> Steps[Document]:
+    """GET /v1/documents/{id}."""
+    return DOCUMENT.validate_python((yield Call("GET", f"/v1/documents/{safe(document_id)}")))
+
+
+def chunks(document_id: str) -> Steps[list[Chunk]]:
+    """GET /v1/documents/{id}/chunks, page after page."""
+    path, found, params = f"/v1/documents/{safe(document_id)}/chunks", list[Chunk](), {"limit": 1000}
+    while True:
+        page = ChunksReply.model_validate((yield Call("GET", path, {"params": params})))
+        found += page.chunks
+        if page.next is None:
+            return found
+        params = {**params, "after": page.next}
+
+
+def delete(document_id: str) -> Steps[Receipt]:
+    """DELETE /v1/documents/{id}."""
+    call = Call("DELETE", f"/v1/documents/{safe(document_id)}", repeatable=False)
+    return Receipt.model_validate((yield call))
+
+
+def jobs() -> Steps[list[Job]]:
+    """GET /v1/jobs."""
+    return JobsReply.model_validate((yield Call("GET", "/v1/jobs", {"params": {"limit": 1000}}))).jobs
+
+
+def job(job_id: str) -> Steps[Job]:
+    """GET /v1/jobs/{id}."""
+    return JOB.validate_python((yield Call("GET", f"/v1/jobs/{safe(job_id)}")))
+
+
+def turn_job(job_id: str, verb: str) -> Steps[Job]:
+    """POST /v1/jobs/{id}/{verb}: pause, resume, cancel or retry."""
+    return JOB.validate_python((yield Call("POST", f"/v1/jobs/{safe(job_id)}/{verb}", repeatable=False)))
+
+
+def whoami() -> Steps[Principal]:
+    """GET /v1/whoami."""
+    return PRINCIPAL.validate_python((yield Call("GET", "/v1/whoami")))
+
+
+def status() -> Steps[dict[str, Any]]:
+    """GET /v1/status."""
+    return dict((yield Call("GET", "/v1/status")))
+
+
+def ready() -> Steps[dict[str, Any]]:
+    """GET /readyz, asked once: not to be ready is an answer."""
+    return dict((yield Call("GET", "/readyz", repeatable=False)))
+
+
+def safe(name: str) -> str:
+    """An id as one part of a path."""
+    return quote(name, safe="")

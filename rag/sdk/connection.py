@@ -1,0 +1,98 @@
+"""Where a client connects, and what both clients do with a request in the same way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+
+from rag.errors import RagError, WorkerError, WorkerTimeout, WorkerUnavailable
+from rag.sdk.calls import Call, Pause, Steps
+from rag.sdk.retry import Retry
+from rag.wire import restore
+
+HERE = "http://127.0.0.1:8000"
+CONNECT_S = 5.0
+Result = httpx.Response | httpx.HTTPError
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One server and how to reach it."""
+
+    url: str
+    api_key: str = field(repr=False)
+    timeout_s: float
+    retry: Retry
+
+    @classmethod
+    def of(cls, base_url: str, api_key: str, timeout_s: float, max_retries: int) -> Connection:
+        """What is given, else RAG_URL and RAG_API_KEY, else this machine without a key."""
+        url = base_url or os.environ.get("RAG_URL", "") or HERE
+        key = api_key or os.environ.get("RAG_API_KEY", "")
+        return cls(url.rstrip("/"), key, timeout_s, Retry(max_retries))
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of an httpx client."""
+        return {
+            "base_url": self.url,
+            "headers": {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {},
+            "timeout": httpx.Timeout(self.timeout_s, connect=CONNECT_S),
+            # A proxy of the environment must not see questions meant for a server of our own.
+            "trust_env": False,
+            # Certificates are loaded only where there is one to check: that takes longer than a search.
+            "verify": self.url.lower().startswith("https:"),
+        }
+
+    def carried_out(self, steps: Steps[T]) -> Generator[Call | Pause, Result | None, T]:
+        """The steps of a verb, with requests sent again where that may help, and with errors of ours."""
+        reply: Any = None
+        error: RagError | None = None
+        while True:
+            try:
+                step = steps.throw(error) if error else steps.send(reply)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            error = None
+            try:
+                reply = (yield from self._sent(step)) if isinstance(step, Call) else (yield step)
+            except RagError as failed:
+                error = failed
+
+    def _sent(self, call: Call) -> Generator[Call | Pause, Result | None, Any]:
+        """The body of the reply to a call; the open reply itself when it is streamed."""
+        tried = 0
+        while True:
+            tried += 1
+            result = yield call
+            assert result is not None
+            again_s = self.retry.pause_s(tried, result, repeatable=call.repeatable)
+            if again_s is None:
+                break
+            yield Pause(again_s)
+        if isinstance(result, httpx.HTTPError):
+            raise self.translated(result)
+        if result.is_error:
+            raise restore(body_of(result))
+        return result if call.streamed else body_of(result)
+
+    def translated(self, error: httpx.HTTPError) -> WorkerError:
+        """One of our errors for what went wrong on the network."""
+        if isinstance(error, httpx.TimeoutException):
+            return WorkerTimeout(f"the server at {self.url} did not answer in time")
+        if isinstance(error, httpx.ConnectError):
+            return WorkerUnavailable(f"no server answers at {self.url}; start one with rag serve")
+        return WorkerUnavailable(f"the connection to {self.url} broke before the reply was whole; try again")
+
+
+def body_of(response: httpx.Response) -> Any:
+    """The body of a reply, which is JSON unless something else than Permafrost answered."""
+    try:
+        return response.json()
+    except ValueError:
+        return f"the server answered with status {response.status_code}"

@@ -1,0 +1,55 @@
+"""When a request is sent again, and how long to wait before."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
+LONGEST_WISH_S = 60.0  # a server that wants more patience than this gets its error told at once
+TRY_AGAIN = (429, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """At most `times` more tries, each after a random pause below a doubling bound (full jitter).
+
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+
+    times: int = 2
+    draw: Callable[[], float] = random.random  # in [0, 1)
+
+    def pause_s(
+        self, tried: int, result: httpx.Response | httpx.HTTPError, *, repeatable: bool
+    ) -> float | None:
+        """Seconds to wait after try number `tried` (from 1) ended so; None: that is the result.
+
+        A request that never reached the server is always sent again, any other only if it is `repeatable`.
+        """
+        if tried > self.times:
+            return None
+        wish_s = 0.0
+        if isinstance(result, httpx.Response):
+            if not repeatable or result.status_code not in TRY_AGAIN:
+                return None
+            wish_s = retry_after_s(result)
+            if wish_s > LONGEST_WISH_S:
+                return None
+        elif not isinstance(result, httpx.ConnectError | httpx.ConnectTimeout) and not (
+            repeatable and isinstance(result, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError)
+        ):
+            return None
+        return wish_s + self.draw() * min(FIRST_PAUSE_S * 2.0 ** (tried - 1), LONGEST_PAUSE_S)
+
+
+def retry_after_s(response: httpx.Response) -> float:
+    """What Retry-After asks for in seconds; 0 where it says nothing, or a date."""
+    text = response.headers.get("retry-after", "")
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,412 @@
+"""Nobody sees what he may not: a real server, a real index, a real key for each user, every path there is.
+
+Who may see what is worked out here once more from the access lists, apart from the program. The whole set
+takes minutes and is marked slow; a sample of it, every kind of change among them, runs always.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from sqlalchemy import select
+
+from ingest.pipeline import Wanted
+from ingest.sources.source import Changes
+from rag.accounts.accounts import Accounts
+from rag.accounts.roles import Role
+from rag.api.app import create_app
+from rag.assembly import System, open_system
+from rag.sdk.loop import Loop
+from rag.settings import Settings
+from rag.store.queue import Listed
+from rag.store.tables import documents
+from rag.types import Principal
+
+DEV_SET = Path(__file__).resolve().parents[3] / "shared/data/dev_set/permissions"
+CODE = re.compile(r"ZX-[0-9A-Z]+")
+KINDS = ("set_acl", "delete", "deny", "replace_in_text", "grant", "set_tenant")
+TENANTS = ("acme", "globex", "elsewhere")
+LONGEST = 6000  # characters of a document in the sample
+
+if not DEV_SET.is_dir():
+    pytest.skip(
+        "the developer set is not beside this repository (../shared/data/dev_set)", allow_module_level=True
+    )
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (DEV_SET / f"{name}.jsonl").read_text().splitlines()]
+
+
+@dataclass
+class Case:
+    """Documents with their access lists, users, questions, and blocks of steps that belong together."""
+
+    documents: dict[str, dict[str, Any]]
+    acl: dict[str, dict[str, Any]]
+    users: dict[str, dict[str, Any]]
+    queries: list[dict[str, Any]]
+    script: list[dict[str, Any]]
+
+    @classmethod
+    def whole(cls) -> Case:
+        named = [{row["_id"]: row for row in rows(name)} for name in ("corpus", "acl", "users")]
+        return cls(*named, rows("queries"), rows("change_script"))
+
+    @classmethod
+    def sample(cls) -> Case:
+        """One block of the script for each kind of change, on short documents, with what is asked of them."""
+        whole = cls.whole()
+        length = {name: len(row["text"]) for name, row in whole.documents.items()}
+        chosen: dict[str, list[dict[str, Any]]] = {}
+        for block in blocks(whole.script):
+            change = next(step for step in block if step["action"] != "ask")
+            if length[change["doc"]] < LONGEST:
+                chosen.setdefault(change["action"], block)
+        assert set(chosen) == set(KINDS)
+        script = [step for kind in KINDS for step in chosen[kind]]
+        kept = {step["doc"] for step in script if "doc" in step}
+        kept |= {name.replace("acme/", "globex/", 1) for name in kept} & whole.documents.keys()
+        return cls(
+            {name: whole.documents[name] for name in kept},
+            {name: whole.acl[name] for name in kept},
+            whole.users,
+            [query for query in whole.queries if query["gold"] in kept],
+            script,
+        )
+
+    def may_see(self, user: str, document: str) -> bool:
+        """The rule of the set: same tenant, not denied, and allowed by name or through a group. Deny wins."""
+        who, rule = self.users[user], self.acl[document]
+        if who["tenant"] != rule["tenant"] or user in rule["deny_users"]:
+            return False
+        return user in rule["allow_users"] or not set(who["groups"]).isdisjoint(rule["allow_groups"])
+
+    def readable(self, user: str) -> set[str]:
+        return {name for name in self.documents if self.may_see(user, name)}
+
+    def secret(self, user: str) -> set[str]:
+        """Codes of all documents that a user may not see, less those that stand in one that he may see."""
+        open_, shut = set(), set()
+        for name, row in self.documents.items():
+            (open_ if self.may_see(user, name) else shut).update(CODE.findall(row["text"]))
+        return shut - open_
+
+    def groups(self, document: str) -> tuple[str, ...]:
+        """The readers of a document as our groups: a person is named by a group of his own.
+
+        Groups only ever allow. Where a person is denied, the groups are written out without him.
+        """
+        rule = self.acl[document]
+        if not rule["deny_users"]:
+            return (*rule["allow_groups"], *(f"user:{name}" for name in rule["allow_users"]))
+        return tuple(f"user:{name}" for name in self.users if self.may_see(name, document))
+
+    def change(self, step: dict[str, Any]) -> None:
+        """Do to the access lists and documents what a step says."""
+        rule, action = self.acl[step["doc"]], step["action"]
+        if action == "set_acl":
+            rule |= {name: step[name] for name in ("allow_groups", "allow_users", "deny_users")}
+        elif action == "deny":
+            rule["deny_users"] = [*rule["deny_users"], step["user"]]
+        elif action == "grant":
+            rule["allow_users"] = [*rule["allow_users"], step["user"]]
+        elif action == "set_tenant":
+            rule["tenant"] = step["tenant"]
+        elif action == "replace_in_text":
+            row = self.documents[step["doc"]]
+            assert step["old"] in row["text"]
+            row["text"] = row["text"].replace(step["old"], step["new"])
+        else:
+            assert action == "delete"
+            del self.documents[step["doc"]], self.acl[step["doc"]]
+
+
+def blocks(script: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The steps that belong to one change: questions before it, the change, a question after it."""
+    block: list[dict[str, Any]] = []
+    for step in script:
+        if block and block[-1].get("note", "").startswith("after "):
+            yield block
+            block = []
+        block.append(step)
+    yield block
+
+
+class Rows:
+    """The documents of one tenant as a source of the pipeline."""
+
+    name = "permissions"
+
+    def __init__(self, case: Case, tenant: str) -> None:
+        self.case, self.tenant = case, tenant
+
+    def changes(self, _cursor: str) -> Changes:
+        listed = [
+            Listed(
+                uri=name,
+                fingerprint=str(hash(row["text"])),
+                name=f"{name.rpartition('/')[2]}.md",
+                groups=self.case.groups(name),
+            )
+            for name, row in self.case.documents.items()
+            if self.case.acl[name]["tenant"] == self.tenant
+        ]
+        return Changes(tuple(listed), roots=("acme", "globex"))
+
+    def fetch(self, uri: str, into: Path) -> Path:
+        into.write_text(self.case.documents[uri]["text"])
+        return into
+
+    def close(self) -> None:
+        pass
+
+
+class Server:
+    """A system with its application on a real port, and a connection with a real key for each user."""
+
+    def __init__(self, case: Case, loop: Loop, system: System, url: str) -> None:
+        self.case, self.loop, self.system = case, loop, system
+        self.accounts = Accounts(system.catalog.database, system.settings.home)
+        self.owner = httpx.Client(base_url=url, timeout=60)
+        self.http = {name: self._client(url, row) for name, row in case.users.items()}
+        self.asked = 0
+
+    def _client(self, url: str, row: dict[str, Any]) -> httpx.Client:
+        name = row["_id"]
+        groups = (*row["groups"], f"user:{name}")
+        role = Role.CURATOR if name == "fay" else Role.CONTRIBUTOR
+        _, shown = self.accounts.issue(name, row["tenant"], "test", role=role, groups=groups)
+        return httpx.Client(base_url=url, timeout=60, headers={"authorization": f"Bearer {shown}"})
+
+    def close(self) -> None:
+        for each in (self.owner, *self.http.values()):
+            each.close()
+
+    def sync(self) -> None:
+        """Bring the index up to date, as `rag ingest` does."""
+        for tenant in TENANTS:
+            wanted = Wanted(Principal(tenant=tenant), "handbook", (), allow_empty=True)
+            self.loop.run(self.system.pipeline().sync(Rows(self.case, tenant), wanted))
+
+    def uris(self) -> dict[str, str]:
+        """Every document's id by its uri, whoever may read it."""
+        with self.system.catalog.database.reading() as connection:
+            return {uri: key for uri, key in connection.execute(select(documents.c.uri, documents.c.id))}
+
+    def search(self, user: str, question: str) -> tuple[list[str], str]:
+        """The documents found, best first, and all that the server said."""
+        reply = self.http[user].post("/v1/search", json={"query": question, "limit": 10})
+        self.asked += 1
+        assert reply.status_code in (200, 404), reply.text
+        found = [each["uri"] for each in reply.json().get("passages", [])]
+        return list(dict.fromkeys(found)), reply.text
+
+    def chat(self, user: str, question: str, *, stream: bool) -> str:
+        """All that the server said."""
+        body = {
+            "model": "extract",
+            "messages": [{"role": "user", "content": question}],
+            "rag": {"passages": True},
+            "stream": stream,
+        }
+        reply = self.http[user].post("/v1/chat/completions", json=body)
+        self.asked += 1
+        assert reply.status_code == 200, reply.text
+        return reply.text
+
+    def leaks(self, user: str, said: str) -> set[str]:
+        """What stands in a reply and must not: uris, and codes, of documents that the user may not see."""
+        shut = self.case.documents.keys() - self.case.readable(user)
+        uris = {name for name in shut if f'"{name}"' in said}
+        return uris | (set(CODE.findall(said)) & self.case.secret(user))
+
+
+@contextlib.contextmanager
+def served(case: Case, home: Path) -> Iterator[Server]:
+    settings = Settings(
+        home=home,
+        answering={"tier": "extract"},
+        limits={"requests_per_minute": 0, "refusals_per_minute": 0},
+        ingest={"parse_workers": 1},
+        store={"min_free_bytes": 1_000_000},
+    )
+    with contextlib.closing(Loop()) as loop, contextlib.ExitStack() as cleanup:
+        stack = contextlib.AsyncExitStack()
+        cleanup.callback(lambda: loop.run(stack.aclose()))
+        system = loop.run(stack.enter_async_context(open_system(settings, generation=False)))
+        config = uvicorn.Config(create_app(system), port=0, log_config=None, lifespan="off", access_log=False)
+        server = uvicorn.Server(config)
+        loop.begin(server.serve())
+        while not server.started:
+            time.sleep(0.005)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with contextlib.closing(Server(case, loop, system, f"http://127.0.0.1:{port}")) as running:
+            running.sync()
+            yield running
+        server.should_exit = True
+        while server.servers[0].is_serving():
+            time.sleep(0.005)
+
+
+def check_listings(server: Server) -> None:
+    """Each user's list of documents is exactly what the access lists say."""
+    for user, http in server.http.items():
+        reply = http.get("/v1/documents")
+        assert {each["uri"] for each in reply.json()["documents"]} == server.case.readable(user), user
+        assert not server.leaks(user, reply.text)
+
+
+def check_ids(server: Server) -> None:
+    """Behind an id that somebody may not see there is nothing, in the words for an id that never was."""
+    ids = server.uris()
+    assert ids.keys() == server.case.documents.keys()
+    for user, (uri, document_id) in itertools.product(server.http, ids.items()):
+        http = server.http[user]
+        if server.case.may_see(user, uri):
+            assert http.get(f"/v1/documents/{document_id}").json()["uri"] == uri
+            continue
+        path = f"/v1/documents/{document_id}"
+        replies = [http.get(path + end) for end in ("", "/chunks", "/content", "/pages/1.png")]
+        replies.append(http.delete(path))
+        unknown = http.get("/v1/documents/00000000-0000-0000-0000-000000000000")
+        for reply in replies:
+            assert reply.status_code == 404, (user, uri, reply.text)
+            assert reply.text.replace(document_id, "ID") == unknown.text.replace(
+                "00000000-0000-0000-0000-000000000000", "ID"
+            )
+
+
+def check_other_paths(server: Server) -> None:
+    """Models, status, jobs, audit, keys, and errors tell of nothing that the caller may not see."""
+    paths = ("/v1/models", "/v1/status", "/v1/jobs", "/v1/whoami", "/v1/audit", "/v1/keys", "/scim/v2/Groups")
+    for user, http in server.http.items():
+        for path in paths:
+            assert not server.leaks(user, http.get(path).text), (user, path)
+        for path in ("/v1/audit", "/v1/keys", "/scim/v2/Groups"):
+            assert http.get(path).status_code == 403
+        wrong = http.post("/v1/search", json={"query": "code", "collection": "secret"})
+        assert wrong.status_code == 404
+        assert not server.leaks(user, wrong.text)
+    (lost,) = [http for user, http in server.http.items() if user == "gus"]
+    assert "handbook" not in lost.post("/v1/search", json={"query": "x", "collection": "none"}).text
+
+
+def check_question(server: Server, query: dict[str, Any], *, chats: bool) -> None:
+    """Who may see the document finds it among the first ten; nobody else hears a word of it."""
+    for user in (*query["allowed_users"], *query["denied_users"]):
+        found, said = server.search(user, query["text"])
+        assert (query["gold"] in found) is (user in query["allowed_users"]), (user, query["_id"])
+        assert not server.leaks(user, said), (user, query["_id"])
+        for stream in (False, True) if chats else ():
+            assert not server.leaks(user, server.chat(user, query["text"], stream=stream)), (
+                user,
+                query["_id"],
+            )
+
+
+def play(server: Server, script: list[dict[str, Any]]) -> None:
+    """The script in its order: what is asked after a change must know of it at once, in every way to ask."""
+    for step in script:
+        if step["action"] == "delete":
+            document_id = server.uris()[step["doc"]]
+            assert server.http["fay"].delete(f"/v1/documents/{document_id}").status_code == 200
+        if step["action"] != "ask":
+            server.case.change(step)
+            server.sync()
+            continue
+        user, question = step["user"], step["query"]
+        found, said = server.search(user, question)
+        said += server.chat(user, question, stream=False) + server.chat(user, question, stream=True)
+        assert all(word in said for word in step.get("expect_contains", ())), step
+        assert not any(word in said for word in step.get("must_not_contain", ())), step
+        assert set(found).isdisjoint(step.get("must_not_return", ())), step
+        assert not server.leaks(user, said), step
+
+
+def check_groups_act_at_once(server: Server) -> None:
+    """0 hits right after a group or a key is taken away, and again right after it is given back."""
+    accounts = server.accounts
+    query = next(each for each in server.case.queries if "ann" in each["allowed_users"])
+    ann = accounts.users.named("ann", "acme")
+    assert ann is not None and query["gold"] in server.search("ann", query["text"])[0]
+    held = [each for each in accounts.groups.all("acme") if any(m.id == ann.id for m in each.members)]
+    for group in held:
+        accounts.groups.change(group.id, "acme", remove=[ann.id])
+    assert server.search("ann", query["text"])[0] == []
+    assert server.http["ann"].get("/v1/documents").json()["documents"] == []
+    for group in held:
+        accounts.groups.change(group.id, "acme", add=[ann.id])
+    assert query["gold"] in server.search("ann", query["text"])[0]
+    (key,) = [each for each in accounts.keys.all("acme") if each.user == "ann"]
+    accounts.keys.revoke(key.id)
+    assert server.http["ann"].get("/v1/documents").status_code == 401
+    _, shown = accounts.issue("ann", "acme", "another")
+    server.http["ann"].headers["authorization"] = f"Bearer {shown}"
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with served(Case.sample(), tmp_path_factory.mktemp("permissions") / "kb") as server:
+        yield server
+
+
+def test_listings_hold_what_each_user_may_see_and_nothing_else(sample: Server) -> None:
+    check_listings(sample)
+
+
+def test_an_id_of_a_document_of_others_leads_nowhere(sample: Server) -> None:
+    check_ids(sample)
+
+
+def test_no_other_path_tells_of_documents_of_others(sample: Server) -> None:
+    check_other_paths(sample)
+
+
+def test_the_allowed_find_the_document_and_nobody_else_hears_of_it(sample: Server) -> None:
+    assert len(sample.case.queries) >= 6
+    for query in sample.case.queries:
+        check_question(sample, query, chats=query["kind"] == "canary")
+
+
+def test_without_a_key_nobody_hears_anything(sample: Server) -> None:
+    reply = sample.owner.post("/v1/search", json={"query": "What is the internal reference code?"})
+    assert reply.status_code == 401
+
+
+def test_a_group_or_key_taken_away_acts_on_the_next_request(sample: Server) -> None:
+    check_groups_act_at_once(sample)
+
+
+def test_every_kind_of_change_is_known_to_the_next_question(sample: Server) -> None:
+    play(sample, sample.case.script)
+    check_listings(sample)
+    check_ids(sample)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_whole_set_leaks_nothing(tmp_path: Path) -> None:
+    case = Case.whole()
+    with served(case, tmp_path / "kb") as server:
+        check_listings(server)
+        check_ids(server)
+        check_other_paths(server)
+        for query in case.queries:
+            check_question(server, query, chats=query["kind"] == "canary")
+        play(server, case.script)
+        check_listings(server)
+        print(
+            f"{len(case.documents)} documents, {len(case.queries)} queries, {server.asked} questions, 0 leaks"
+        )

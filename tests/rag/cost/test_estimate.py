@@ -1,0 +1,92 @@
+"""Estimates against what requests then took."""
+
+from __future__ import annotations
+
+import random
+import statistics
+
+import pytest
+
+from rag.cost.accountant import Accountant
+from rag.cost.guardrail import Plan
+from rag.cost.meter import Work
+from rag.types import Principal
+from tests.rag.cost.conftest import Books
+
+ANNA = Principal(user="anna")
+
+
+def request(draw: random.Random) -> Work:
+    """A request as a small model takes it: prompts and answers of all lengths, speeds that vary."""
+    prompt = draw.randint(200, 900)
+    cached = draw.choice([0, 0, prompt // 2])
+    written = min(96, max(4, round(draw.gauss(40, 12))))
+    return Work(
+        prefill_s=(prompt - cached) * draw.uniform(0.0009, 0.0012),
+        decode_s=written * draw.uniform(0.02, 0.03),
+        cpu_s=draw.uniform(0.2, 0.4),
+        prompt_tokens=prompt,
+        cached_tokens=cached,
+        completion_tokens=written,
+    )
+
+
+def ask(accountant: Accountant, work: Work, tier: str = "small") -> tuple[float, float, float, float]:
+    """What was estimated (p50, p95, most) and what it took then, in seconds."""
+    ticket = accountant.open(ANNA, tier=tier, prompt_tokens=work.prompt_tokens, max_tokens=96)
+    found = ticket.decision.estimate
+    return found.p50.seconds, found.p95.seconds, found.most.seconds, ticket.settle(work).busy_s
+
+
+def test_before_anything_is_measured_the_worst_is_assumed_and_called_so(books: Books) -> None:
+    found = books().estimator.estimate("default", Plan("small", 900, 96))
+    assert (found.basis, found.samples) == ("assumed", 0)
+    assert found.most.seconds == pytest.approx(900 * 0.05 + 96 * 0.5 + 5)
+
+
+def test_after_200_requests_the_estimates_hold(books: Books) -> None:
+    accountant, draw = books(), random.Random(7)
+    for _ in range(200):
+        ask(accountant, request(draw))
+    found = [ask(accountant, request(draw)) for _ in range(200)]
+    assert all(actual <= most for _, _, most, actual in found)
+    assert 0.92 <= statistics.mean(actual <= p95 for _, p95, _, actual in found) <= 0.98
+    assert statistics.median(abs(p50 - actual) / actual for p50, _, _, actual in found) <= 0.25
+
+
+def test_a_restart_knows_what_was_learned(books: Books) -> None:
+    accountant, draw = books(), random.Random(7)
+    for _ in range(60):
+        ask(accountant, request(draw))
+    plan = Plan("small", 500, 96)
+    again = books().estimator.estimate("default", plan)
+    assert again.basis == "measured" and again.samples == 60
+    assert again.p50.seconds == pytest.approx(
+        accountant.estimator.estimate("default", plan).p50.seconds, rel=0.1
+    )
+
+
+def test_tenants_and_tiers_are_learned_apart(books: Books) -> None:
+    accountant, draw = books(), random.Random(7)
+    for _ in range(30):
+        ask(accountant, request(draw))
+    assert accountant.estimator.estimate("default", Plan("large", 500, 96)).basis == "assumed"
+    assert accountant.estimator.estimate("other", Plan("small", 500, 96)).basis == "assumed"
+
+
+def test_a_shorter_answer_is_expected_to_cost_less(books: Books) -> None:
+    accountant, draw = books(), random.Random(7)
+    for _ in range(30):
+        ask(accountant, request(draw))
+    long, short = (accountant.estimator.estimate("default", Plan("small", 500, most)) for most in (96, 8))
+    assert short.p50.money < long.p50.money
+    assert short.most.money < long.most.money
+
+
+def test_a_tier_that_writes_nothing_is_estimated_too(books: Books) -> None:
+    accountant = books()
+    for _ in range(40):
+        ask(accountant, Work(cpu_s=0.4), "extract")
+    found = accountant.estimator.estimate("default", Plan("extract", 0, 0))
+    assert found.basis == "measured"
+    assert found.p50.seconds == pytest.approx(0.1, rel=0.2)

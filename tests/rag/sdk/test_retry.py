@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from rag.errors import BadRequest, Overloaded, WorkerError, WorkerUnavailable
+from rag.sdk import AsyncClient, Client
+from rag.sdk.retry import LONGEST_WISH_S, Retry
+
+
+@pytest.fixture(autouse=True)
+def no_luck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest pause that may be drawn."""
+    monkeypatch.setattr(Retry.__init__, "__defaults__", (2, lambda: 0.0))
+
+
+def response(status: int, **headers: str) -> httpx.Response:
+    return httpx.Response(status, headers=headers)
+
+
+def test_pauses_are_drawn_below_a_doubling_bound() -> None:
+    busy, most = response(503), Retry(9, draw=lambda: 1.0)
+    assert [most.pause_s(tried, busy, repeatable=True) for tried in range(1, 7)] == [0.5, 1, 2, 4, 8, 8]
+    assert Retry(9, draw=lambda: 0.25).pause_s(2, busy, repeatable=True) == 0.25
+
+
+def test_the_wish_of_the_server_is_kept_unless_it_is_too_long() -> None:
+    patient = Retry(draw=lambda: 1.0)
+    assert patient.pause_s(1, response(429, **{"Retry-After": "3"}), repeatable=True) == 3.5
+    too_long = response(429, **{"Retry-After": str(LONGEST_WISH_S + 1)})
+    assert patient.pause_s(1, too_long, repeatable=True) is None
+    dated = response(429, **{"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"})
+    assert patient.pause_s(1, dated, repeatable=True) == 0.5
+
+
+def test_what_may_not_be_repeated_is_sent_again_only_when_it_never_arrived() -> None:
+    retry = Retry(draw=lambda: 0.0)
+    refused = httpx.ConnectError("refused")
+    assert retry.pause_s(1, refused, repeatable=False) == 0.0
+    assert retry.pause_s(1, response(503), repeatable=False) is None
+    assert retry.pause_s(1, httpx.RemoteProtocolError("gone"), repeatable=False) is None
+    assert retry.pause_s(1, httpx.ReadTimeout("slow"), repeatable=True) is None
+    assert retry.pause_s(3, refused, repeatable=False) is None
+
+
+@pytest.mark.parametrize("trouble", [503, 429, "hang up"])
+def test_a_search_is_repeated_until_the_server_is_well(moody: Any, trouble: int | str) -> None:
+    moody.script = [trouble, trouble]
+    with Client(moody.url) as client:
+        assert client.search("leave") == []
+    assert len(moody.seen) == 3
+
+
+def test_patience_ends_after_the_retries_with_the_last_error(moody: Any) -> None:
+    moody.script = [503, 503, 429, 200]
+    with Client(moody.url) as client, pytest.raises(Overloaded, match="not now"):
+        client.search("leave")
+    assert len(moody.seen) == 3
+
+
+def test_without_retries_the_first_error_is_told(moody: Any) -> None:
+    moody.script = [503]
+    with Client(moody.url, max_retries=0) as client, pytest.raises(WorkerUnavailable):
+        client.search("leave")
+    assert len(moody.seen) == 1
+
+
+def test_a_wrong_request_is_not_repeated(moody: Any) -> None:
+    moody.script = [400]
+    with Client(moody.url) as client, pytest.raises(BadRequest):
+        client.search("leave")
+    assert len(moody.seen) == 1
+
+
+def test_retry_after_is_waited_for(moody: Any) -> None:
+    moody.script = [(429, 0.3)]
+    started = time.monotonic()
+    with Client(moody.url) as client:
+        client.search("leave")
+    assert time.monotonic() - started >= 0.3
+
+
+@pytest.mark.parametrize("verb", ["pause_job", "cancel_job", "retry_job", "delete"])
+def test_what_changes_something_is_sent_once(moody: Any, verb: str) -> None:
+    moody.script = [503]
+    with Client(moody.url) as client, pytest.raises(WorkerUnavailable):
+        getattr(client, verb)("job-1")
+    assert len(moody.seen) == 1
+
+
+def test_an_upload_is_repeated_whole_and_under_the_same_key(moody: Any, tmp_path: Any) -> None:
+    moody.script = [503, "hang up", 400]
+    (tmp_path / "leave.txt").write_text("28 days of paid leave")
+    with Client(moody.url) as client, pytest.raises(BadRequest):
+        client.upload(tmp_path / "leave.txt")
+    keys = {headers["Idempotency-Key"] for _, _, headers, _ in moody.seen}
+    assert len(moody.seen) == 3 and len(keys) == 1
+    assert all(b"28 days of paid leave" in body for *_, body in moody.seen)
+
+
+def test_a_stream_is_opened_again_but_never_begun_twice(moody: Any) -> None:
+    moody.script = [503, 429]
+    with Client(moody.url) as client:
+        events = client.stream("leave?")
+        assert next(events).text == "28 days"
+        with pytest.raises(WorkerError, match="before it was whole"):
+            next(events)
+    assert len(moody.seen) == 3
+
+
+def test_the_awaiting_client_does_the_same(moody: Any) -> None:
+    async def both() -> tuple[list[Any], str]:
+        async with AsyncClient(moody.url) as client:
+            moody.script = [503, "hang up"]
+            found = await client.search("leave")
+            moody.script = [429]
+            async with contextlib.aclosing(client.stream("leave?")) as events:
+                return found, (await anext(events)).text
+
+    assert asyncio.run(both()) == ([], "28 days")
+    assert len(moody.seen) == 5
+
+
+def test_many_texts_are_embedded_in_several_requests(moody: Any) -> None:
+    with Client(moody.url) as client:
+        assert client.embed([f"text {number}" for number in range(600)]) == [[1.0]] * 3
+    assert [path for _, path, *_ in moody.seen] == ["/v1/embeddings"] * 3
+
+
+def test_address_and_key_come_from_the_environment(moody: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_URL", moody.url + "/")
+    monkeypatch.setenv("RAG_API_KEY", "rag_k_s3cret")
+    with Client() as client:
+        client.search("leave")
+        assert "s3cret" not in repr(client._connection)
+    assert moody.seen[0][2]["Authorization"] == "Bearer rag_k_s3cret"
+    with Client(moody.url, "another") as client:
+        client.search("leave")
+    assert moody.seen[1][2]["Authorization"] == "Bearer another"
