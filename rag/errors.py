@@ -32,6 +32,7 @@ RagError
 ├── ProviderUnavailable         503 the provider of sign-ins cannot be reached, or says what we cannot read
 ├── Overloaded                  429 the queue is full; try again
 ├── RateLimited                 429 more requests or tokens than the limit of a minute; try again
+├── Busy                        503 as many requests are under way as the server takes
 ├── Cancelled                   499 the caller went away
 └── WorkerError                 503 a supervised child failed
     ├── WorkerDied              503 it died while it worked for this call
@@ -266,6 +267,13 @@ class QuotaExceeded(RagError):
 
     status = 403
     code = "quota_exceeded"
+
+
+class Busy(RagError):
+    """As many requests are under way as the server takes; try again."""
+
+    status = 503
+    code = "server_busy"
 
 
 class Cancelled(RagError):

@@ -44,6 +44,8 @@ class ServerSettings(Section):
         "", description="the owner's key, beside those of `rag keys`; without any, this machine is let in"
     )
     max_body_bytes: int = Field(2_000_000, gt=0)
+    max_requests: int = Field(256, gt=0, description="requests under way at once; more are sent away with 503")
+    send_timeout_s: float = Field(30.0, gt=0, description="a reader who takes nothing for so long is dropped")
     public_url: str = Field(
         "", description="address that browsers use, where a proxy stands in front; empty: as they call it"
     )

@@ -27,14 +27,17 @@ def settings_of(context: typer.Context) -> Settings:
 
 def show_events(events: Iterable[Event], *, sources: bool) -> Answer:
     """Print the answer while it comes, then what it rests on and what it cost."""
-    for event in events:
+    answer = None
+    for event in events:  # to the end: what comes behind the answer is its accounting
         if isinstance(event, Delta):
             typer.echo(event.text, nl=False)
         elif isinstance(event, Final):
+            answer = event.answer
             typer.echo()
-            show_evidence(event.answer, sources=sources)
-            return event.answer
-    raise WorkerError("the answer ended before it was whole; ask again")
+            show_evidence(answer, sources=sources)
+    if answer is None:
+        raise WorkerError("the answer ended before it was whole; ask again")
+    return answer
 
 
 def show_evidence(answer: Answer, *, sources: bool) -> None:

@@ -37,7 +37,8 @@ class Mcp:
     def reader(self, request: Request | None) -> Library:
         """What the sender of a request may read. Raises Forbidden."""
         assert request is not None
-        return OwnLibrary(self.system, request.state.principal)
+        watched = request.app.state.metrics.watched
+        return OwnLibrary(self.system, request.state.principal, watch=watched)
 
 
 def route(system: System) -> Route:

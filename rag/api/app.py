@@ -29,6 +29,7 @@ from rag.api import (
     session,
     users,
 )
+from rag.api.crowd import Crowd
 from rag.api.gate import Gate
 from rag.api.idempotency import Idempotency
 from rag.api.journal import Journal
@@ -72,6 +73,7 @@ def create_app(system: System) -> FastAPI:
     app.state.replies = Replies(system.catalog, partial(epoch, system.settings.home / FOLDER))
     app.add_middleware(Idempotency, replies=app.state.replies)
     guard(app, system)
+    app.add_middleware(Crowd, settings=system.settings.server)
     app.add_middleware(Shield)
     app.add_middleware(Journal)
     return app

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from rag.api.asking import Errand, lookup, seeded, several, until_gone
 from rag.api.conversation import model_names, of_chat
 from rag.api.reply import Reply
 from rag.api.state import Asker, Running
+from rag.api.streamed import EventStream
 from rag.conversations.turns import history_of
 from rag.errors import UnknownModel
 from rag.wire import AUTO, ChatCompletion, ChatRequest, Model, Models
 
 router = APIRouter(prefix="/v1")
-STREAM_HEADERS = {"X-Accel-Buffering": "no"}
 
 
 @router.get("/models")
@@ -53,9 +53,7 @@ async def chat_completions(body: ChatRequest, request: Request, system: Running,
         return JSONResponse(await until_gone(request, reply.whole(events)))
     # Wait for the first event, so that a failed search is a status and not a broken stream.
     first = await until_gone(request, anext(events))
-    return StreamingResponse(
-        reply.stream(first, events), media_type="text/event-stream", headers=STREAM_HEADERS
-    )
+    return EventStream(reply.stream(first, events))
 
 
 async def names(system: Running, caller: Asker) -> list[str]:

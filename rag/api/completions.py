@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from rag.api.asking import Errand, Numbered, answers, lookup, several, until_gone
 from rag.api.conversation import of_completion
 from rag.api.reply import data, total
 from rag.api.state import Asker, Running
+from rag.api.streamed import EventStream
 from rag.assembly import System
 from rag.assistant import Delta, Final
 from rag.errors import RagError
@@ -35,7 +36,7 @@ async def completions(body: CompletionRequest, request: Request, system: Running
     events = several(Errand.of(request, system, caller, body.rag), asked)
     if body.stream:
         first = await until_gone(request, anext(events))
-        return StreamingResponse(stream(head, body, system, first, events), media_type="text/event-stream")
+        return EventStream(stream(head, body, system, first, events))
     found = await until_gone(request, answers(events))
     choices = [
         {**choice(number, answer.text, answer.finish), "rag": part(answer, system)}
@@ -51,7 +52,7 @@ async def stream(
     system: System,
     first: Numbered,
     events: AsyncIterator[Numbered],
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     """The answers as server-sent events."""
     usages: list[Usage] = []
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -65,7 +65,7 @@ class Reply:
         head = {**self.head, "object": "chat.completion"}
         return {**head, "choices": choices, "usage": usage, "rag": self.rag(answers[0])}
 
-    async def stream(self, first: Numbered, events: AsyncIterator[Numbered]) -> AsyncIterator[str]:
+    async def stream(self, first: Numbered, events: AsyncIterator[Numbered]) -> AsyncGenerator[str, None]:
         """The answers as events: role, text, then for each a last chunk with the `rag` object."""
         lines = Typed(self) if self.body.rag.events == "typed" else Plain(self)
         for line in lines.begin(self.body.n or 1):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from rag.api.asking import Errand, Numbered, answers, lookup, several, until_gone
 from rag.api.conversation import of_responses
 from rag.api.reply import named
 from rag.api.state import Asker, Running
+from rag.api.streamed import EventStream
 from rag.assembly import System
 from rag.assistant import Delta, Final
 from rag.errors import RagError
@@ -33,7 +34,7 @@ async def responses(body: ResponsesRequest, request: Request, system: Running, c
     events = several(Errand.of(request, system, caller, body.rag), [asked])
     if body.stream:
         first = await until_gone(request, anext(events))
-        return StreamingResponse(reply.stream(first, events), media_type="text/event-stream")
+        return EventStream(reply.stream(first, events))
     (answer,) = await until_gone(request, answers(events))
     return JSONResponse(reply.response(answer))
 
@@ -90,7 +91,7 @@ class ResponsesShape:
         notes = [note(answer.text, citation) for citation in answer.citations]
         return {"type": "output_text", "text": answer.text, "annotations": notes, "logprobs": []}
 
-    async def stream(self, first: Numbered, events: AsyncIterator[Numbered]) -> AsyncIterator[str]:
+    async def stream(self, first: Numbered, events: AsyncIterator[Numbered]) -> AsyncGenerator[str, None]:
         """The events a client of the responses API waits for."""
         where = {"item_id": self.item, "output_index": 0, "content_index": 0}
         empty = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}

@@ -24,6 +24,8 @@ Collection = Annotated[str | None, typer.Option(help="Only documents of this col
 TierName = Annotated[
     str | None, typer.Option("--tier", help="Who words the answer, such as auto or extract.")
 ]
+Filter = Annotated[str, typer.Option(help="Only such documents: label:policy language:de date:2023..")]
+MaxCost = Annotated[float | None, typer.Option(min=0, help="Answer cheaper, or not at all, above this.")]
 Sources = Annotated[bool, typer.Option("--sources", help="Show all passages that were found.")]
 
 
@@ -43,6 +45,8 @@ def ask(
     sources: Sources = False,
     tier: TierName = None,
     collection: Collection = None,
+    filter: Filter = "",
+    max_cost: MaxCost = None,
 ) -> None:
     """Answer questions with citations.
 
@@ -53,14 +57,20 @@ def ask(
         raise typer.BadParameter('ask something: rag ask "How long ...?"')
     with opened(context) as knowledge:
         warm(knowledge, tier)
-        for question in filter(str.strip, asked):
+        for question in asked:
+            if not question.strip():
+                continue
             if as_json:
-                answer = knowledge.ask(question, tier=tier, collection=collection)
+                answer = knowledge.ask(
+                    question, tier=tier, collection=collection, filter=filter, max_cost=max_cost
+                )
                 echo_json(answer_json(answer, passages=sources))
                 continue
             if len(asked) > 1:
                 typer.secho(f"\n› {question}", fg="cyan", bold=True)
-            events = knowledge.stream(question, tier=tier, collection=collection)
+            events = knowledge.stream(
+                question, tier=tier, collection=collection, filter=filter, max_cost=max_cost
+            )
             answer = show_events(events, sources=sources)
             hint_if_empty(knowledge, answer.passages)
 
@@ -73,11 +83,12 @@ def search(
         int | None, typer.Option(min=1, max=100, help="How many passages [retrieval.limit].")
     ] = None,
     collection: Collection = None,
+    filter: Filter = "",
     explain: Annotated[bool, typer.Option("--explain", help="Show what made the order.")] = False,
 ) -> None:
     """Passages for a query, best first, with the score of each leg."""
     with opened(context) as knowledge:
-        passages = knowledge.search(query, collection=collection, limit=limit)
+        passages = knowledge.search(query, collection=collection, limit=limit, filter=filter)
         hint_if_empty(knowledge, passages)
     if as_json:
         echo_json([asdict(passage) for passage in passages])

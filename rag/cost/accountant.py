@@ -18,9 +18,7 @@ from functools import partial
 from math import inf
 from typing import Any
 
-from sqlalchemy import Connection
-
-from rag.cost.budget import Account, Amounts, Budget, Scope
+from rag.cost.budget import Account, Amounts, Budget
 from rag.cost.budgets import Budgets
 from rag.cost.closing import Closing
 from rag.cost.energy import EnergySource, best, model_band
@@ -34,13 +32,15 @@ from rag.cost.load import Load
 from rag.cost.meter import Charge, Work, charge
 from rag.cost.prices import Price
 from rag.cost.rates import exchange, rates_of
+from rag.cost.refusal import refusal
 from rag.cost.reservations import Reservations
+from rag.cost.steering import Steering
 from rag.cost.ticket import CpuShare, Ticket
 from rag.cost.usage import By, UsageLine, usage
-from rag.errors import BadRequest, BudgetExceeded, Forbidden, NotFound
+from rag.errors import BudgetExceeded
 from rag.settings import Settings
 from rag.store.database import Database
-from rag.types import Principal, Right
+from rag.types import Principal
 
 
 def free(_tier: str) -> Price | None:
@@ -72,7 +72,10 @@ class Accountant:
         self.cpu, self.waiting = CpuShare(), set[Ticket]()
         self._open: dict[str, Ticket] = {}
         self._lock = threading.Lock()
+        # Threads that wait here go on at once; those that wait for SQLite's lock sleep and try again.
+        self._turn = threading.Lock()
         self._load = Load(database, clock)
+        self._steering = Steering(self.budgets, self.ledger)
         self._log: EnergyLog | None = None
         self._looked = False
         self.sweep()
@@ -94,18 +97,17 @@ class Accountant:
     ) -> Ticket:
         """Reserve the worst case of a request, or of the nearest to it that fits (`ticket.decision`).
 
-        `passage_tokens` of the prompt are `passages` that may be left out; `smaller`: the tiers that may
-        serve instead, dearest first, by gate and egress; `most`: what the caller would pay, below the cap of
-        all. Raises BudgetExceeded with the estimate when nothing fits, PriceUnavailable.
+        `passage_tokens` of the prompt are `passages` that may be left out; `smaller`: tiers that may serve
+        instead by gate and egress, dearest first; `most`: what the caller would pay, below the cap of all.
+        Raises BudgetExceeded with the estimate when nothing fits, PriceUnavailable.
         """
         asked = Plan(tier, prompt_tokens, max_tokens, passages, passage_tokens)
         cap = min(filter(None, (most, self.settings.cost.max_per_query)), default=0.0)
-        mark, at = self.cpu.join(), self.clock()
-        ticket: Ticket | None = None
+        mark, at, ticket = self.cpu.join(), self.clock(), None
         try:
             estimate = partial(self.estimator.estimate, principal.tenant)
             estimate(asked)  # what it learns from the ledger is read before the write lock is taken
-            with self.database.writing() as connection:
+            with self._turn, self.database.writing() as connection:
                 accounts = self.budgets.applicable(connection, principal, collection)
                 decision = self._decide(
                     asked, accounts, estimate, cap=cap, smaller=smaller, can_wait=can_wait
@@ -122,7 +124,9 @@ class Accountant:
             if ticket is None:
                 self.cpu.leave(mark)
         if ticket is None:
-            raise BudgetExceeded(self._told(decision, accounts, cap), reason=str(decision.step))
+            raise BudgetExceeded(
+                refusal(decision, accounts, cap, self.rates.currency), reason=str(decision.step)
+            )
         with self._lock:
             self._open[ticket.held.id] = ticket
         return ticket
@@ -135,7 +139,7 @@ class Accountant:
         if ticket.cap and whole.most.money > ticket.cap:
             told = f"two tiers would cost at most {whole.most.money:.2g} {self.rates.currency}"
             raise BudgetExceeded(f"{told}, this request may cost {ticket.cap:g}")
-        with self.database.writing() as connection:
+        with self._turn, self.database.writing() as connection:
             accounts = self.budgets.applicable(connection, principal, collection)
             held = self.reservations.extend(
                 connection, ticket.held, accounts, found.most, external=found.external_most
@@ -165,7 +169,7 @@ class Accountant:
         now = time.monotonic()
         measured = {"monotonic": now, "seconds": now - ticket.opened, "grid_g_kwh": self.rates.grid_g_kwh}
         shared = {**details, **decided(ticket), **measured}
-        with self.database.writing() as connection:
+        with self._turn, self.database.writing() as connection:
             settled = self.reservations.settle(connection, ticket.held, used)
             for name, work in ticket.work.items():
                 last = name == tier
@@ -255,54 +259,19 @@ class Accountant:
         return len(left)
 
     def set_budget(self, principal: Principal, budget: Budget) -> None:
-        """Set a budget, which the ledger records. Raises Forbidden without the right to operate."""
-        self._may(principal, budget)
-        with self.database.writing() as connection:
-            self.budgets.set(connection, replace(budget, source=principal.user or principal.key or "owner"))
-            self._record(connection, principal, {"set": self._named(budget), "limit": budget.limit})
+        """Set a budget, which the ledger records. Raises Forbidden, NotFound (of another tenant)."""
+        self._steering.set_budget(principal, budget)
 
     def remove_budget(self, principal: Principal, budget_id: str) -> None:
         """Remove a budget, which the ledger records. Raises Forbidden, NotFound."""
-        with self.database.writing() as connection:
-            budget = self.budgets.find(connection, budget_id)
-            self._may(principal, budget)
-            self.budgets.remove(connection, budget_id)
-            self._record(connection, principal, {"removed": self._named(budget)})
+        self._steering.remove_budget(principal, budget_id)
 
     def override(
         self, principal: Principal, budget_id: str, *, extra: float, until: float, reason: str
     ) -> None:
         """Allow more until a moment, for a reason; the ledger has all of it. Raises Forbidden, NotFound,
         BadRequest without a reason or an end in the future."""
-        if not reason.strip() or until <= self.clock() or extra <= 0:
-            raise BadRequest("an override needs a reason, more than 0, and an end that is still to come")
-        with self.database.writing() as connection:
-            budget = self.budgets.find(connection, budget_id)
-            self._may(principal, budget)
-            self.budgets.override(connection, budget_id, extra=extra, until=until)
-            told = {"overrode": self._named(budget), "extra": extra, "until": until, "reason": reason}
-            self._record(connection, principal, told)
-
-    def _may(self, principal: Principal, budget: Budget) -> None:
-        """Raises Forbidden, and NotFound for a budget of another tenant, which nobody may know of."""
-        is_owner = not principal.user and not principal.key
-        if not is_owner and principal.tenant != budget.tenant:
-            raise NotFound(f"no budget {budget.id!r}")
-        if not principal.may(Right.OPERATE):
-            raise Forbidden("budgets are set by operators; ask one of them")
-
-    def _named(self, budget: Budget) -> str:
-        """A budget as the ledger may name it: users under their pseudonyms."""
-        if budget.scope is Scope.USER and budget.subject != "*":
-            budget = replace(budget, subject=self.ledger.alias(budget.tenant, budget.subject))
-        return budget.id
-
-    def _record(self, connection: Connection, principal: Principal, told: dict[str, Any]) -> None:
-        by = self.ledger.pseudonym(principal)
-        row = Entry(
-            Kind.CHANGE, self.clock(), tenant=principal.tenant, user=by, key=principal.key, details=told
-        )
-        self.ledger.append(connection, row)
+        self._steering.override(principal, budget_id, extra=extra, until=until, reason=reason)
 
     def _decide(
         self,
@@ -339,22 +308,6 @@ class Accountant:
             "tier": decision.plan.tier,
             "external_most": decision.estimate.external_most,
         }
-
-    def _told(self, decision: Decision, accounts: Sequence[Account], cap: float) -> str:
-        """Why a request is refused, with the estimate and the way out."""
-        found, currency = decision.estimate, self.rates.currency
-        guess = (
-            f"this would cost about {found.p50.money:.2g}, at most {found.most.money:.2g} {currency}"
-            f" ({found.basis})"
-        )
-        if decision.obstacle == "cap":
-            limit = f"this one may cost {cap:g} (cost.max_per_query, or max_cost of the request)"
-            return f"{guess}; {limit}: ask for less, or raise it"
-        (account,) = (each for each in accounts if each.budget.id == decision.obstacle)
-        unit = account.budget.unit
-        need = f"it needs {found.most.of(unit):.3g} of {max(0.0, account.left):.3g} left"
-        again = f"it starts anew after {account.budget.period} {account.start}"
-        return f"{guess}; budget {account.budget.id}: {need}; {again}, or ask an operator to raise it"
 
 
 def warnings(accounts: Sequence[Account]) -> tuple[str, ...]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from rag.answering.events import Final
+from rag.answering.events import Event, Final
 from rag.errors import Forbidden, WorkerError
 from rag.settings import Settings
 from rag.types import Answer, Chunk, Document, Passage, Principal, Right
@@ -43,12 +43,16 @@ class Library(Protocol):
         ...
 
 
+Watch = Callable[[AsyncIterator[Event]], AsyncIterator[Event]]
+
+
 @dataclass(frozen=True, slots=True)
 class OwnLibrary:
-    """The system of this process as one principal sees it."""
+    """The system of this process as one principal sees it; `watch` sees the events of its answers pass."""
 
     system: System
     principal: Principal
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         """Raises Forbidden for who may not read."""
@@ -66,10 +70,15 @@ class OwnLibrary:
     async def ask(self, question: str, *, collection: str | None = None) -> Answer:
         """The whole answer. Raises UnknownModel for a collection that this reader does not have."""
         await self.system.check_collection(collection, self.principal)
-        async for event in self.system.assistant.ask(question, self.principal, collection=collection):
-            if isinstance(event, Final):
-                return event.answer
-        raise WorkerError("the answer ended before it was whole; ask again")
+        events = self.system.assistant.ask(question, self.principal, collection=collection)
+        answer = None
+        async with aclosing(self.watch(events) if self.watch else events) as told:  # type: ignore[type-var]
+            async for event in told:  # to the end: what comes behind the answer is its accounting
+                if isinstance(event, Final):
+                    answer = event.answer
+        if answer is None:
+            raise WorkerError("the answer ended before it was whole; ask again")
+        return answer
 
     async def document(self, document_id: str) -> Document:
         """One document. Raises NotFound, also for one that may not be read."""

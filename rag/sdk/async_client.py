@@ -55,10 +55,10 @@ class AsyncClient:
         await self._http.aclose()
 
     async def search(
-        self, query: str, *, collection: str | None = None, limit: int | None = None
+        self, query: str, *, collection: str | None = None, limit: int | None = None, filter: str = ""
     ) -> list[Passage]:
         """Passages, best first."""
-        return await self._run(calls.search(query, collection=collection, limit=limit))
+        return await self._run(calls.search(query, collection=collection, limit=limit, filter=filter))
 
     async def ask(
         self,
@@ -68,10 +68,20 @@ class AsyncClient:
         collection: str | None = None,
         tier: Tier | str | None = None,
         limit: int | None = None,
+        filter: str = "",
+        max_cost: float | None = None,
     ) -> Answer:
         """The whole answer."""
         return await self._run(
-            calls.ask(question, history=history, collection=collection, tier=tier, limit=limit)
+            calls.ask(
+                question,
+                history=history,
+                collection=collection,
+                tier=tier,
+                limit=limit,
+                filter=filter,
+                max_cost=max_cost,
+            )
         )
 
     async def stream(
@@ -82,9 +92,19 @@ class AsyncClient:
         collection: str | None = None,
         tier: Tier | str | None = None,
         limit: int | None = None,
+        filter: str = "",
+        max_cost: float | None = None,
     ) -> AsyncIterator[Event]:
         """Sources, then text as it is checked, then the whole answer. Leaving early cancels it there."""
-        steps = calls.stream(question, history=history, collection=collection, tier=tier, limit=limit)
+        steps = calls.stream(
+            question,
+            history=history,
+            collection=collection,
+            tier=tier,
+            limit=limit,
+            filter=filter,
+            max_cost=max_cost,
+        )
         reader = AnswerReader()
         try:
             response = await self._run(steps)

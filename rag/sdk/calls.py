@@ -18,7 +18,7 @@ from rag.errors import NotFound
 from rag.sdk.knowledge import Side, opened
 from rag.sdk.patience import Patience, settled
 from rag.store.jobs import Job
-from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
+from rag.types import Answer, Chunk, Document, Message, Passage, Principal
 from rag.wire import AUTO, ChunksReply, DocumentsReply, JobsReply, RagPart, Receipt, SearchReply, UploadReply
 
 DOCUMENT, JOB = TypeAdapter(Document), TypeAdapter(Job)
@@ -52,52 +52,41 @@ class Pause:
 Steps = Generator[Call | Pause, Any, T]
 
 
-def search(query: str, *, collection: str | None, limit: int | None) -> Steps[list[Passage]]:
+def search(query: str, *, collection: str | None, limit: int | None, filter: str) -> Steps[list[Passage]]:
     """POST /v1/search."""
-    body = {"query": query, "collection": collection, "limit": limit}
+    body = {"query": query, "collection": collection, "limit": limit, "filter": filter}
     return SearchReply.model_validate((yield Call("POST", "/v1/search", {"json": body}))).passages
 
 
-def ask(
-    question: str,
-    *,
-    history: Sequence[Message],
-    collection: str | None,
-    tier: Tier | str | None,
-    limit: int | None,
-) -> Steps[Answer]:
+def ask(question: str, **wishes: Any) -> Steps[Answer]:
     """POST /v1/chat/completions, whole."""
-    body = chat(question, history, collection, tier, limit)
-    reply = yield Call("POST", "/v1/chat/completions", {"json": body})
+    reply = yield Call("POST", "/v1/chat/completions", {"json": chat(question, **wishes)})
     return RagPart.model_validate(reply["rag"]).answer(reply["choices"][0]["message"]["content"])
 
 
-def stream(
-    question: str,
-    *,
-    history: Sequence[Message],
-    collection: str | None,
-    tier: Tier | str | None,
-    limit: int | None,
-) -> Steps[Any]:
+def stream(question: str, **wishes: Any) -> Steps[Any]:
     """POST /v1/chat/completions, streamed: the open response."""
-    body = {**chat(question, history, collection, tier, limit), "stream": True}
+    body = {**chat(question, **wishes), "stream": True}
     return (yield Call("POST", "/v1/chat/completions", {"json": body}, streamed=True))
 
 
 def chat(
     question: str,
+    *,
     history: Sequence[Message],
     collection: str | None,
-    tier: Tier | str | None,
+    tier: str | None,
     limit: int | None,
+    filter: str,
+    max_cost: float | None,
 ) -> dict[str, Any]:
     """A chat request that asks for everything an Answer holds."""
     turns = [{"role": turn.role, "content": turn.content} for turn in history]
+    asked = {"collection": collection, "limit": limit, "filter": filter, "max_cost": max_cost}
     return {
         "model": str(tier or AUTO),
         "messages": [*turns, {"role": "user", "content": question}],
-        "rag": {"collection": collection, "limit": limit, "passages": True},
+        "rag": {**asked, "passages": True},
     }
 
 

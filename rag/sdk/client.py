@@ -55,9 +55,11 @@ class Client:
         """Close all connections."""
         self._http.close()
 
-    def search(self, query: str, *, collection: str | None = None, limit: int | None = None) -> list[Passage]:
+    def search(
+        self, query: str, *, collection: str | None = None, limit: int | None = None, filter: str = ""
+    ) -> list[Passage]:
         """Passages, best first."""
-        return self._run(calls.search(query, collection=collection, limit=limit))
+        return self._run(calls.search(query, collection=collection, limit=limit, filter=filter))
 
     def ask(
         self,
@@ -67,9 +69,21 @@ class Client:
         collection: str | None = None,
         tier: Tier | str | None = None,
         limit: int | None = None,
+        filter: str = "",
+        max_cost: float | None = None,
     ) -> Answer:
         """The whole answer."""
-        return self._run(calls.ask(question, history=history, collection=collection, tier=tier, limit=limit))
+        return self._run(
+            calls.ask(
+                question,
+                history=history,
+                collection=collection,
+                tier=tier,
+                limit=limit,
+                filter=filter,
+                max_cost=max_cost,
+            )
+        )
 
     def stream(
         self,
@@ -79,9 +93,19 @@ class Client:
         collection: str | None = None,
         tier: Tier | str | None = None,
         limit: int | None = None,
+        filter: str = "",
+        max_cost: float | None = None,
     ) -> Iterator[Event]:
         """Sources, then text as it is checked, then the whole answer. Leaving early cancels it there."""
-        steps = calls.stream(question, history=history, collection=collection, tier=tier, limit=limit)
+        steps = calls.stream(
+            question,
+            history=history,
+            collection=collection,
+            tier=tier,
+            limit=limit,
+            filter=filter,
+            max_cost=max_cost,
+        )
         reader = AnswerReader()
         try:
             with contextlib.closing(self._run(steps)) as response:

@@ -19,9 +19,15 @@ Side = Literal["query", "document"]
 
 
 class Knowledge(Protocol):
-    """Something that can be searched and asked."""
+    """Something that can be searched and asked.
 
-    def search(self, query: str, *, collection: str | None = None, limit: int | None = None) -> list[Passage]:
+    `filter` narrows to documents such as `label:policy language:de date:2023..`; `max_cost` is money in the
+    currency of the settings, above which a question is answered cheaper or refused (BudgetExceeded).
+    """
+
+    def search(
+        self, query: str, *, collection: str | None = None, limit: int | None = None, filter: str = ""
+    ) -> list[Passage]:
         """Passages, best first."""
         ...
 
@@ -33,6 +39,8 @@ class Knowledge(Protocol):
         collection: str | None = None,
         tier: Tier | str | None = None,
         limit: int | None = None,
+        filter: str = "",
+        max_cost: float | None = None,
     ) -> Answer:
         """The whole answer."""
         ...
@@ -45,6 +53,8 @@ class Knowledge(Protocol):
         collection: str | None = None,
         tier: Tier | str | None = None,
         limit: int | None = None,
+        filter: str = "",
+        max_cost: float | None = None,
     ) -> Iterator[Event]:
         """Sources, then text as it is checked, then the whole answer."""
         ...

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Self
 from rag.answering.events import Event, Final
 from rag.assembly import Summary, System, open_system
 from rag.errors import BadRequest, NotFound, UnknownModel, WorkerError
+from rag.retrieval.filters import Filter
 from rag.sdk.knowledge import Side, opened
 from rag.sdk.loop import Loop
 from rag.sdk.patience import Patience, settled
@@ -20,7 +21,7 @@ from rag.settings import Settings, load
 from rag.store.jobs import Job
 from rag.store.queue import UPLOADS
 from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
-from rag.wire import Receipt
+from rag.wire import AUTO, Receipt
 
 PIECE_BYTES = 1_000_000
 
@@ -81,9 +82,17 @@ class Rag:
             )
         )
 
-    def search(self, query: str, *, collection: str | None = None, limit: int | None = None) -> list[Passage]:
+    def search(
+        self, query: str, *, collection: str | None = None, limit: int | None = None, filter: str = ""
+    ) -> list[Passage]:
         """Passages, best first."""
-        found = self.system.retriever.search(query, self.system.principal, collection=collection, limit=limit)
+        found = self.system.retriever.search(
+            query,
+            self.system.principal,
+            collection=collection,
+            limit=limit,
+            only=Filter.parse(filter) if filter else None,
+        )
         return self._loop.run(found)
 
     def ask(
@@ -94,12 +103,26 @@ class Rag:
         collection: str | None = None,
         tier: Tier | str | None = None,
         limit: int | None = None,
+        filter: str = "",
+        max_cost: float | None = None,
     ) -> Answer:
         """The whole answer."""
-        for event in self.stream(question, history=history, collection=collection, tier=tier, limit=limit):
+        events = self.stream(
+            question,
+            history=history,
+            collection=collection,
+            tier=tier,
+            limit=limit,
+            filter=filter,
+            max_cost=max_cost,
+        )
+        answer = None
+        for event in events:  # to the end: what comes behind the answer is its accounting
             if isinstance(event, Final):
-                return event.answer
-        raise WorkerError("the answer ended before it was whole; ask again")
+                answer = event.answer
+        if answer is None:
+            raise WorkerError("the answer ended before it was whole; ask again")
+        return answer
 
     def stream(
         self,
@@ -109,6 +132,8 @@ class Rag:
         collection: str | None = None,
         tier: Tier | str | None = None,
         limit: int | None = None,
+        filter: str = "",
+        max_cost: float | None = None,
     ) -> Iterator[Event]:
         """Sources, then text as it is checked, then the whole answer. Leaving early cancels it."""
         return self._loop.iterate(
@@ -117,8 +142,10 @@ class Rag:
                 self.system.principal,
                 history=tuple(history),
                 collection=collection,
-                tier=tier_named(tier),
+                tier=tier_named(tier, self.system.tiers),
                 limit=limit,
+                only=Filter.parse(filter) if filter else None,
+                most=max_cost or 0.0,
             )
         )
 
@@ -242,11 +269,10 @@ async def pieces(file: BinaryIO) -> AsyncIterator[bytes]:
         yield data
 
 
-def tier_named(name: Tier | str | None) -> Tier | None:
+def tier_named(name: str | None, tiers: Sequence[str]) -> str | None:
     """The tier of that name; None for auto. Raises UnknownModel."""
-    if name is None or name == "auto":
+    if name is None or name == AUTO:
         return None
-    try:
-        return Tier(name)
-    except ValueError:
-        raise UnknownModel(f"no tier {name!r}; have auto, {', '.join(Tier)}") from None
+    if name not in tiers:
+        raise UnknownModel(f"no tier {name!r}; have {', '.join((AUTO, *tiers))}")
+    return str(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from rag.cost.accountant import Accountant
 from rag.settings import HardwareSettings, Settings
-from rag.store.database import Database
+from rag.store.database import FILE, Database
 
 NOON = 1_795_262_400.0  # 21 November 2026, 12:00 UTC
 MACHINE = HardwareSettings(
@@ -46,8 +47,17 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new database, to be copied: to run the migrations takes longer than most tests."""
+    home = tmp_path_factory.mktemp("migrated")
+    Database(home).close()
+    return home / FILE
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(tmp_path: Path, migrated: Path) -> Iterator[Database]:
+    shutil.copy(migrated, tmp_path / FILE)
     database = Database(tmp_path)
     yield database
     database.close()

@@ -182,6 +182,14 @@ def test_each_user_has_a_budget_of_its_own_and_all_share_that_of_the_group(books
     assert {each.subject for each in accountant.budgets.standing()} >= {"anna", "ben", "staff"}
 
 
+def test_a_member_of_several_groups_is_told_of_the_one_that_is_spent(books: Books) -> None:
+    accountant = books(budgets=[BudgetSettings(scope="group", subject="*", unit="seconds", limit=20)])
+    asked = {"tier": "small", "prompt_tokens": 10, "max_tokens": 20}
+    accountant.open(Principal(groups=("staff",)), **asked)
+    with pytest.raises(BudgetExceeded, match="group:\\*.*15.5 of 4.5 left"):
+        accountant.open(Principal(groups=("board", "staff")), **asked)
+
+
 def test_collections_and_keys_have_budgets_and_other_tenants_none_of_them(books: Books) -> None:
     limits = [BudgetSettings(scope=scope, unit="seconds", limit=1) for scope in ("collection", "key")]
     accountant = books(budgets=limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,12 +133,13 @@ events = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(workload=st.lists(events, min_size=1, max_size=20), watts=st.sampled_from([0.0, 180.0]))
 def test_requests_and_idle_time_are_the_period_in_money_and_energy(
-    workload: list[tuple[str, float, float]], watts: float
+    migrated: Path, workload: list[tuple[str, float, float]], watts: float
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(migrated, folder)
         world = World(Path(folder), watts)
         for kind, seconds, cpu_s in workload:
             world.happen(kind, seconds, cpu_s)

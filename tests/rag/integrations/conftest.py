@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from rag.api import agents, chat, embeddings, knowledge
 from rag.api.problems import handle_errors
 from rag.assembly import System, open_system
+from rag.observability.metrics import Metrics
 from rag.sdk.loop import Loop
 from rag.settings import Settings
 from rag.types import Principal, Right
@@ -76,7 +77,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Loop, Syste
 def served(system: System, loop: Loop) -> Iterator[str]:
     """The doors for agents of a system, on a free port."""
     app: Any = FastAPI()
-    app.state.system = system
+    app.state.system, app.state.metrics = system, Metrics()
     for area in (agents, chat, embeddings, knowledge):
         app.include_router(area.router)
     app.router.routes.append(agents.route(system))
