@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.settings import CostSettings
+from rag.cost.rates import Rates as MachineRates
 from rag.store.jobs import Job
 
 # Taken on 2 cores at 2.5 GHz from the developer set (`make bench SUITE=ingest`); used until a run here tells.
@@ -69,13 +69,13 @@ def rates(jobs: Iterable[Job], home: Path, chunks: int) -> Rates:
     )
 
 
-def forecast(documents: int, size: int, rates: Rates, cost: CostSettings) -> Forecast:
+def forecast(documents: int, size: int, rates: Rates, machine: MachineRates) -> Forecast:
     """What indexing so many documents of so many bytes will take."""
     chunks = max(documents, round(size / MEGABYTE * rates.chunks_per_megabyte)) if documents else 0
-    return of_chunks(documents, size, chunks, rates, cost)
+    return of_chunks(documents, size, chunks, rates, machine)
 
 
-def of_chunks(documents: int, size: int, chunks: int, rates: Rates, cost: CostSettings) -> Forecast:
+def of_chunks(documents: int, size: int, chunks: int, rates: Rates, machine: MachineRates) -> Forecast:
     """The same when the number of chunks is known."""
     seconds = chunks * rates.seconds_per_chunk
     return Forecast(
@@ -84,8 +84,8 @@ def of_chunks(documents: int, size: int, chunks: int, rates: Rates, cost: CostSe
         chunks=chunks,
         seconds=seconds,
         disk_bytes=round(chunks * rates.bytes_per_chunk),
-        amount=seconds * rates.cores / 3600 * cost.cpu_hour_rate,
-        currency=cost.currency,
+        amount=seconds * rates.cores / 3600 * machine.core_hour,
+        currency=machine.currency,
         basis=rates.basis,
     )
 

@@ -184,6 +184,10 @@ class Tally:
         self.stages = dict(progress["stages"])
         self.started = self.clock() - progress["seconds"]
 
+    def cpu_of_all(self, cores: int) -> float:
+        """CPU-seconds of parsers, of the embedder, which uses all cores, and of the index."""
+        return self.cpu_s + self.stages["embed"] * cores + self.stages["write"]
+
     @property
     def done(self) -> int:
         """Documents that are through, well or not."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ingest.runners.runner import Runner
 from ingest.sources.folder import FolderSource
 from ingest.sources.source import Changes, Source
 from ingest.upkeep import Upkeep
+from rag.cost.accountant import Accountant
+from rag.cost.meter import Work
 from rag.errors import NotFound, ParseError, SourceError, WorkerError
 from rag.models.lockfile import entry, locate
 from rag.settings import IngestSettings, Settings
@@ -267,7 +270,8 @@ class Pipeline:
         await asyncio.to_thread(self.catalog.quarantine, claim.document_id, reason)
         tally(Quarantined(claim.uri, reason))
 
-    def job(
+    @asynccontextmanager
+    async def job(
         self,
         shelf: Shelf,
         wanted: Wanted,
@@ -275,12 +279,29 @@ class Pipeline:
         listener: Listener | None,
         *,
         only: str | None = None,
-    ) -> AbstractAsyncContextManager[Run]:
-        """A run whose documents are read as a generation wants them; `only`: the job that goes on."""
+    ) -> AsyncIterator[Run]:
+        """A run whose documents are read as a generation wants them; `only`: the job that goes on.
+
+        However it ends, its work is in the ledger then.
+        """
         recipe = {**recipe_of(self.settings), **generation.recipe}
         ingest = self.settings.ingest.model_copy(update={"chunk_tokens": recipe["chunk_tokens"]})
         runner = self._runner(ingest, self.settings.home, model_folder(recipe["model"], self.settings.home))
-        return opened(self.jobs, self.queue, runner, shelf, wanted, listener, only=only)
+        async with opened(self.jobs, self.queue, runner, shelf, wanted, listener, only=only) as run:
+            before = run.tally.cpu_of_all(os.cpu_count() or 1)
+            try:
+                yield run
+            finally:
+                cpu_s = run.tally.cpu_of_all(os.cpu_count() or 1) - before
+                await asyncio.to_thread(self._book, wanted.principal, shelf, run, cpu_s)
+
+    def _book(self, principal: Principal, shelf: Shelf, run: Run, cpu_s: float) -> None:
+        """Put the work of a run into the ledger; nothing for one that found nothing to do."""
+        if cpu_s > 0:
+            told = {"documents": run.tally.published, "chunks": run.tally.chunks, "tokens": run.tally.tokens}
+            Accountant(self.catalog.database, self.settings).book_ingestion(
+                principal, Work(cpu_s=cpu_s), job=run.job, collection=shelf.collection, details=told
+            )
 
 
 def refuse_a_sudden_end(changes: Changes, plan: Plan, wanted: Wanted) -> None:

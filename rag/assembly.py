@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ingest.erasure import erase
 from ingest.feeder import Feeder
@@ -22,6 +23,7 @@ from rag.engine.generator import Generator
 from rag.errors import Forbidden, NotFound, SettingsError, UnknownModel
 from rag.models.lockfile import Entry, locate
 from rag.models.verification import verify
+from rag.observability.metering import metered
 from rag.rendering import PageImages
 from rag.retrieval.reranker import ChildReranker
 from rag.retrieval.retriever import Retriever
@@ -44,6 +46,10 @@ PAGE_S = 20.0  # for one page
 SMALL = "small"  # the tier of the model in [engine]
 
 
+if TYPE_CHECKING:
+    from rag.observability.metrics import Metrics
+
+
 @dataclass(frozen=True)
 class System:
     """Everything that answers and feeds, for one home. Children start at their first call.
@@ -63,6 +69,7 @@ class System:
     pipeline: Callable[[], Pipeline]
     feeder: Feeder
     page_images: PageImages
+    metrics: Metrics | None = None
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
@@ -145,7 +152,7 @@ class System:
 
 @asynccontextmanager
 async def open_system(
-    settings: Settings, *, generation: bool = True, linger: bool = False
+    settings: Settings, *, generation: bool = True, linger: bool = False, metrics: Metrics | None = None
 ) -> AsyncIterator[System]:
     """A running system; at the end every child is gone. `generation=False` does not ask for the model.
 
@@ -154,6 +161,8 @@ async def open_system(
     home = settings.home
     make_home(home)
     voices = open_voices(settings)
+    if metrics:
+        voices = metered(voices, metrics)
     usual = settings.answering.tier
     if generation and (why := voices.barred.get(usual)):
         raise why
@@ -190,6 +199,7 @@ async def open_system(
             pipeline=lambda: Pipeline(catalog, indexes, settings),
             feeder=Feeder(Pipeline(catalog, indexes, settings)),
             page_images=PageImages(pages, home),
+            metrics=metrics,
         )
     finally:
         leaving = [voices.close(), indexes.stop(linger=linger), pages.stop()]

@@ -29,6 +29,7 @@ from rag.cost.rates import exchange
 from rag.engine.generator import Finished
 from rag.engine.inquiry import Inquiry
 from rag.errors import BadRequest, EgressDenied
+from rag.observability.tracing import span
 from rag.retrieval.filters import Filter
 from rag.retrieval.question import standalone
 from rag.retrieval.retriever import Retriever
@@ -118,9 +119,11 @@ class Assistant:
             with docket.ticket:
                 # Before the search: a document removed from here on may be among its passages.
                 epoch = self.epoch() if self.epoch else None
-                found = await self.retriever.search(
-                    question, principal, collection=collection, limit=limit, history=history, only=only
-                )
+                with span("retrieve") as looking:
+                    found = await self.retriever.search(
+                        question, principal, collection=collection, limit=limit, history=history, only=only
+                    )
+                    looking.note(passages=len(found))
                 yield Sources(tuple(found))
                 account.lap("retrieve")
                 case = Case(
@@ -185,7 +188,9 @@ class Assistant:
             yield Final(self._final(case, Outcome.COMPUTED, PRECISION))
             return
         most = min(self.settings.max_quotes, case.docket.ticket.plan.passages or self.settings.max_quotes)
-        selection = await choose(case.question, passages, self.vectors, limit=most)
+        with span("choose", passages=len(passages)) as choosing:
+            selection = await choose(case.question, passages, self.vectors, limit=most)
+            choosing.note(quotes=len(selection.quotes))
         account.lap("quotes")
         materials = await self._materials(case, selection) if self.voices.has_external else []
         await self.clerk.decide(case.docket, passages, selection, materials, case.manner)

@@ -6,7 +6,7 @@ import asyncio
 import platform
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from rag.models.lockfile import Entry, entry, load_lock, locate
 from rag.models.verification import verify
 from rag.settings import Settings
 
+FOREIGN = 0.1  # of the documents, from which on a search would miss too much
 CPU_FEATURES = (
     "avx2",
     "avx512f",
@@ -64,6 +65,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     try:
         async with open_system(settings, generation=False) as system:
             yield await index(system)
+            yield await asyncio.to_thread(languages, system)
     except RagError as error:
         yield Finding("index", False, str(error))
     url = await asyncio.to_thread(address.find, settings.home)
@@ -170,3 +172,30 @@ async def index(system: System) -> Finding:
     return Finding(
         "index", live == expected, detail if live == expected else f"{detail}; run rag ingest again"
     )
+
+
+def languages(system: System) -> Finding:
+    """Whether the embedder was trained for the languages of the documents."""
+    counts = system.catalog.languages()
+    told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda one: -one[1]))
+    if foreign := beyond(system.settings, counts):
+        share = sum(counts[name] for name in foreign) / sum(counts.values())
+        return Finding(
+            "languages",
+            False,
+            f"{told}; {share:.0%} of the documents are in {', '.join(foreign)}, which "
+            f"{system.settings.embedding.model} was not trained for: rag models pull a multilingual one, set "
+            "embedding.model, then rag reindex",
+        )
+    return Finding("languages", True, told or "none known yet")
+
+
+def beyond(settings: Settings, counts: Mapping[str, int]) -> list[str]:
+    """The languages that the embedder is not known for, where they are a tenth of the documents or more."""
+    try:
+        known = entry(settings.embedding.model, settings.home).languages
+    except RagError:
+        return []
+    foreign = sorted(name for name in counts if known and name not in known)
+    whole = sum(counts.values())
+    return foreign if whole and sum(counts[name] for name in foreign) / whole >= FOREIGN else []

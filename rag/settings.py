@@ -44,7 +44,7 @@ class ServerSettings(Section):
         "", description="the owner's key, beside those of `rag keys`; without any, this machine is let in"
     )
     max_body_bytes: int = Field(2_000_000, gt=0)
-    max_requests: int = Field(256, gt=0, description="requests under way at once; more are sent away with 503")
+    max_requests: int = Field(256, gt=0, description="requests at once; more are sent away with 503")
     send_timeout_s: float = Field(30.0, gt=0, description="a reader who takes nothing for so long is dropped")
     public_url: str = Field(
         "", description="address that browsers use, where a proxy stands in front; empty: as they call it"
@@ -254,9 +254,6 @@ class CostSettings(Section):
     break_even_with: tuple[str, ...] = Field(
         ("gpt-5.6-luna", "ministral-8b-latest", "claude-4.5-haiku", "gpt-5.5"),
         description="models of rag/cost/prices.json that `rag cost report` compares with",
-    )
-    cpu_hour_rate: float = Field(
-        0.02, ge=0, description="price of one busy core for one hour, in forecasts of ingestion"
     )
 
 

@@ -25,6 +25,7 @@ from ingest.pipeline import Pipeline
 from ingest.run import Wanted
 from ingest.sources.source import Changes, Source
 from ingest.watching import watch
+from rag.cost.rates import rates_of
 from rag.errors import NotFound, RagError, SettingsError
 from rag.store.plan import Plan
 from rag.types import Document, DocumentState
@@ -185,7 +186,9 @@ class Work:
                     plan, changes = await pipeline.preview(source, wanted)
                 todo = [*plan.new, *plan.changed, *(plan.quarantined if wanted.retry else ())]
                 size = sum(item.size_bytes for item in todo)
-                expected = forecast(len(todo), size, speed, pipeline.settings.cost)
+                expected = forecast(
+                    len(todo), size, speed, rates_of(pipeline.settings.hardware, pipeline.settings.cost)
+                )
                 show_plan(name, plan, changes, expected, system.catalog.documents(system.principal), as_json)
 
     async def watch(self) -> None:

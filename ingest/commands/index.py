@@ -14,6 +14,7 @@ from ingest.commands.show import progress, show
 from ingest.forecast import Forecast, of_chunks, rates
 from ingest.jobs import Summary
 from ingest.rebuilding import Rebuild
+from rag.cost.rates import rates_of
 from rag.store.generations import Generation
 
 
@@ -51,7 +52,9 @@ async def look(context: typer.Context, force: bool) -> tuple[list[str], Forecast
         chunks = sum(each.chunks for each in documents)
         speed = rates(pipeline.jobs.all(system.principal), pipeline.settings.home, chunks)
         size = sum(each.size_bytes for each in documents)
-        expected = of_chunks(len(documents), size, chunks, speed, pipeline.settings.cost)
+        expected = of_chunks(
+            len(documents), size, chunks, speed, rates_of(pipeline.settings.hardware, pipeline.settings.cost)
+        )
         return Rebuild(pipeline).due(force=force), expected
 
 

@@ -48,15 +48,19 @@ class Runner(ABC):
 
         async def pull(number: int) -> None:
             async with self.reader(number) as read:
-                while True:
-                    take = partial(queue.claim, lease_s=LEASE_S, sources=sources, job=job)
+                take = partial(queue.claim, lease_s=LEASE_S, sources=sources, job=job)
+                looks = 0
+                # Twice, because a run may be resumed between looking for work and asking whether it is paused.
+                while looks < 2:
                     if claim := await asyncio.to_thread(take):
                         with busy:
                             await process(claim, read)
+                        looks = 0
                     elif busy.now or await asyncio.to_thread(paused):
                         await asyncio.sleep(IDLE_S)
+                        looks = 0
                     else:
-                        return
+                        looks += 1
 
         try:
             async with asyncio.TaskGroup() as group:

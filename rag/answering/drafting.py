@@ -14,6 +14,7 @@ from rag.answering.sentences import sentences
 from rag.engine.generator import Finished, Generator, Logprob
 from rag.engine.prompt import Piece, render
 from rag.models.lockfile import ChatTemplate
+from rag.observability.tracing import span
 from rag.settings import AnsweringSettings
 from rag.types import Passage, Principal
 
@@ -81,8 +82,9 @@ class Drafter:
         return text
 
     async def _prompt(self, question: str, passages: Sequence[Passage], account: Account) -> list[Piece]:
-        packed = await pack(passages, self.generator, budget_tokens=self.settings.context_tokens)
-        account.model = str((await self.generator.info())["name"])
+        with span("prompt", passages=len(passages)):
+            packed = await pack(passages, self.generator, budget_tokens=self.settings.context_tokens)
+            account.model = str((await self.generator.info())["name"])
         return marked(render(messages(question, packed), self.template), packed)
 
 

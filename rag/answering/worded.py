@@ -15,6 +15,7 @@ from rag.answering.questions import says_something
 from rag.answering.quotes import Selection
 from rag.answering.structured import Backing, backing
 from rag.engine.generator import Logprob
+from rag.observability.tracing import span
 from rag.store.vectors import Vectors
 from rag.types import Passage
 
@@ -55,7 +56,8 @@ async def worded(
             tally.sentences += sentence not in said
             if sentence in said or not (said or says_something(question, sentence)):
                 continue
-            support = await ground(sentence, chosen, vectors, question=question)
+            with span("ground", passages=len(chosen)):
+                support = await ground(sentence, chosen, vectors, question=question)
             account.lap("ground")
             if marker := cited(support, citations):
                 yield Said(f"{' ' if said else ''}{sentence} [{marker}]", draft.tokens)

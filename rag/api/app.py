@@ -12,6 +12,7 @@ from rag.accounts.accounts import Accounts
 from rag.accounts.authentication import Authentication
 from rag.accounts.limits import Buckets
 from rag.api import (
+    agents,
     audit,
     chat,
     completions,
@@ -23,6 +24,7 @@ from rag.api import (
     jobs,
     keys,
     knowledge,
+    metrics,
     money,
     pages,
     responses,
@@ -39,6 +41,7 @@ from rag.api.problems import handle_errors
 from rag.api.shield import Shield
 from rag.assembly import System
 from rag.conversations.replies import Replies
+from rag.observability.metrics import Metrics
 from rag.store.revocation import FOLDER, epoch
 
 
@@ -47,6 +50,7 @@ def create_app(system: System) -> FastAPI:
     # The interactive documentation would load scripts from elsewhere; the schema itself stays.
     app = FastAPI(title="Permafrost", version=rag.__version__, docs_url=None, redoc_url=None)
     app.state.system = system
+    app.state.metrics = system.metrics or Metrics()
     app.state.closing = asyncio.Event()  # set when the server wants to end: streams without an end stop
     for area in (
         chat,
@@ -65,8 +69,11 @@ def create_app(system: System) -> FastAPI:
         keys,
         session,
         users,
+        agents,
+        metrics,
     ):
         app.include_router(area.router)
+    app.router.routes.append(agents.route(system))
     handle_errors(app)
     describe(app)
     # The last one added is the outermost.
@@ -75,7 +82,7 @@ def create_app(system: System) -> FastAPI:
     guard(app, system)
     app.add_middleware(Crowd, settings=system.settings.server)
     app.add_middleware(Shield)
-    app.add_middleware(Journal)
+    app.add_middleware(Journal, metrics=app.state.metrics)
     return app
 
 

@@ -36,7 +36,7 @@ class Errand:
 
     def ask(self, asked: Conversation) -> AsyncIterator[Event]:
         """The events of one answer."""
-        return self.system.assistant.ask(
+        events = self.system.assistant.ask(
             asked.question,
             self.caller,
             history=asked.history,
@@ -48,6 +48,7 @@ class Errand:
             request_id=self.request_id,
             most=self.options.max_cost or 0.0,
         )
+        return self.system.metrics.watched(events) if self.system.metrics else events
 
 
 async def several(errand: Errand, asked: Sequence[Conversation]) -> AsyncIterator[Numbered]:

@@ -111,10 +111,8 @@ async def chunks(
 ) -> ChunksReply:
     """The text of a document's live version, piece by piece. `after`: the `next` of the page before."""
     found = await system.document(document_id, caller)
-    every = await asyncio.to_thread(system.catalog.chunks, found.version)
-    behind = [chunk for chunk in every if chunk.ordinal > after]
-    page = behind[:limit]
-    return ChunksReply(chunks=page, next=page[-1].ordinal if len(behind) > limit else None)
+    page = await asyncio.to_thread(system.catalog.chunks, found.version, after=after, limit=limit + 1)
+    return ChunksReply(chunks=page[:limit], next=page[limit - 1].ordinal if len(page) > limit else None)
 
 
 @router.get("/{document_id}/pages/{page}.png", response_class=Response, responses=PICTURE)

@@ -21,6 +21,7 @@ from rag.api.journal import start_logging
 from rag.api.upkeep import upkeep
 from rag.assembly import open_system
 from rag.errors import SettingsError
+from rag.observability.metrics import Metrics
 from rag.settings import ServerSettings, Settings
 
 DRAIN_S = 30
@@ -46,7 +47,7 @@ async def serve(
         )
     start_logging(settings.log_level)
     with bind(settings.server) as listener:
-        async with open_system(settings) as system:
+        async with open_system(settings, metrics=Metrics()) as system:
             url = url_of(listener)
 
             app = create_app(system)

@@ -184,7 +184,8 @@ class Accountant:
                 self.ledger.append(connection, row)
         if outcome in (Ending.OK, Ending.DEGRADED):
             for name, work in ticket.work.items():
-                self.estimator.learn(ticket.tenant, name, work)
+                planned = ticket.plan if name == ticket.plan.tier else None
+                self.estimator.learn(ticket.tenant, name, work, planned)
         return replace(whole, warnings=(*ticket.warnings, *settled.warnings))
 
     def book_ingestion(

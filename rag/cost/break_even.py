@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from math import isfinite
 
 from rag.cost.prices import Price
 from rag.cost.rates import Rates
@@ -30,8 +31,15 @@ class BreakEven:
         if self.needed > self.possible:
             return "the API is cheaper, at any load"
         if self.actual < self.needed:
-            return f"the API is cheaper below {self.needed:.3g} questions an hour"
+            return f"the API is cheaper below {hourly(self.needed)} questions an hour"
         return "this machine is cheaper"
+
+
+def hourly(questions: float) -> str:
+    """Questions an hour for people."""
+    if not isfinite(questions):
+        return "never"
+    return f"{questions:,.0f}" if questions >= 100 else f"{questions:.3g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import typer
 
 from rag.cost.break_even import MeanQuestion
 from rag.cost.budget_cli import books, budgets
+from rag.cost.constants import constants
 from rag.cost.detection import ASKED, detect, section
 from rag.cost.ledger import Head
 from rag.cost.report import mean_question, report
@@ -21,7 +22,6 @@ from rag.cost.summary import report_json, told
 from rag.cost.usage import By
 from rag.cost.what_if import Change, outlook
 from rag.errors import BadRequest
-from rag.terminal import settings_of
 
 cost = typer.Typer(no_args_is_help=True, help="What answers cost here, and who may use how much.")
 
@@ -66,11 +66,13 @@ def profile(context: typer.Context, as_json: Json = False) -> None:
         return
     answers: dict[str, float | str] = {}
     if typer.get_text_stream("stdin").isatty() and typer.get_text_stream("stdout").isatty():
-        currency = settings_of(context).cost.currency
-        for setting in ASKED:
-            label = f"{setting}{f' in {currency}' if setting.startswith('price') else ''} (empty: default)"
-            if given := typer.prompt(label, default="", show_default=False, err=True).strip():
+        for setting, name in ASKED.items():
+            figure = constants()[name]
+            if given := asked(f"{setting}, {figure.unit}; empty: {figure.value:g}"):
                 answers[setting] = number(setting, given)
+        if given := asked("grid, two letters of its country; empty: world"):
+            constants().grid(given)
+            answers["grid"] = given.lower()
     typer.echo(section(found, answers))
 
 
@@ -138,6 +140,11 @@ def moment(text: str) -> float:
     except (ValueError, OverflowError):
         raise BadRequest(f"--since {text!r} is no day; write 2026-11-01, or 30d for thirty days") from None
     return day.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC).timestamp()
+
+
+def asked(label: str) -> str:
+    """What somebody types; it does not go into what is printed."""
+    return str(typer.prompt(label, default="", show_default=False, err=True)).strip()
 
 
 def known_head(text: str) -> Head:

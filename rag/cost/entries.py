@@ -39,6 +39,7 @@ def decided(ticket: Ticket) -> dict[str, Any]:
         "step": str(decision.step),
         "obstacle": obstacle(decision),
         **tiers,
+        "plan": asdict(ticket.plan),
         **estimated(decision.estimate),
     }
 

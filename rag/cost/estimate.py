@@ -7,11 +7,9 @@ the last requests is the distribution from which p50 and p95 are read (split con
 
 from __future__ import annotations
 
-import math
-import statistics
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +19,7 @@ from rag.cost.budget import Amounts
 from rag.cost.meter import Work, charge
 from rag.cost.prices import Price
 from rag.cost.rates import Rates
+from rag.cost.speeds import Sample, Speeds, fit, recalled, sample_of
 from rag.cost.tables import ledger
 from rag.store.database import Database
 
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 REMEMBERED = 500
 ENOUGH = 20
 REFIT_AFTER = 25
-MARGIN = 2.0
-# Until this machine has measured its own: a model of 8 billion parameters on two cores is not slower.
-SLOWEST_PREFILL_S, SLOWEST_DECODE_S, SLOWEST_REST_S = 0.05, 0.5, 5.0
 LEARNED_FROM = ("ok", "degraded", "escalated")
 
 
@@ -57,48 +53,6 @@ class Estimate:
             self.basis if self.basis == other.basis else "assumed",
             min(self.samples, other.samples),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What one request took: tokens read, those of them not cached, written, and machine-seconds."""
-
-    prompt_tokens: int
-    fresh_tokens: int
-    completion_tokens: int
-    prefill_s: float
-    decode_s: float
-    rest_s: float
-
-    @property
-    def busy_s(self) -> float:
-        """All of it."""
-        return self.prefill_s + self.decode_s + self.rest_s
-
-
-@dataclass(frozen=True, slots=True)
-class Speeds:
-    """Seconds per token and beside tokens, typical and slowest; how requests compared with the typical."""
-
-    prefill_s: float = SLOWEST_PREFILL_S
-    decode_s: float = SLOWEST_DECODE_S
-    rest_s: float = SLOWEST_REST_S
-    completion: float = math.inf
-    slowest: tuple[float, float, float] = (SLOWEST_PREFILL_S, SLOWEST_DECODE_S, SLOWEST_REST_S)
-    completion_p95: float = math.inf
-    ratio_p50: float = 1.0
-    ratio_p95: float = 1.0
-    samples: int = 0
-
-    def typical(self, prompt_tokens: float, max_tokens: float) -> float:
-        """Seconds that are to be expected."""
-        return self.rest_s + prompt_tokens * self.prefill_s + min(self.completion, max_tokens) * self.decode_s
-
-    def most(self, prompt_tokens: float, max_tokens: float) -> float:
-        """Seconds that it will not exceed."""
-        prefill_s, decode_s, rest_s = self.slowest
-        slow = rest_s + prompt_tokens * prefill_s + max_tokens * decode_s
-        return MARGIN * slow if self.samples else slow
 
 
 @dataclass(slots=True)
@@ -150,11 +104,11 @@ class Estimator:
             samples=speeds.samples,
         )
 
-    def learn(self, tenant: str, tier: str, work: Work) -> None:
-        """Remember what a request took that ended well."""
+    def learn(self, tenant: str, tier: str, work: Work, plan: Plan | None = None) -> None:
+        """Remember what a request took that ended well; `plan`: what it was estimated for."""
         with self._lock:
             history = self._history(tenant, tier)
-            history.samples.append(sample_of(work, self._rates.cores))
+            history.samples.append(sample_of(work, self._rates.cores, plan))
             history.unseen += 1
 
     def _amounts(self, busy_s: float, external: float) -> Amounts:
@@ -184,49 +138,11 @@ class Estimator:
             rows.prefill_s,
             rows.decode_s,
             rows.busy_s,
+            rows.details,
         )
         query = select(*columns).where(
             rows.tenant == tenant, rows.tier == tier, rows.outcome.in_(LEARNED_FROM)
         )
         with self._database.reading() as connection:
             found = connection.execute(query.order_by(rows.seq.desc()).limit(REMEMBERED)).all()
-        return [
-            Sample(prompt, prompt - cached, written, prefill_s, decode_s, busy_s - prefill_s - decode_s)
-            for prompt, cached, written, prefill_s, decode_s, busy_s in reversed(found)
-        ]
-
-
-def sample_of(work: Work, cores: int) -> Sample:
-    """What an estimate learns from work."""
-    fresh = work.prompt_tokens - work.cached_tokens
-    rest_s = work.cpu_s / cores
-    return Sample(work.prompt_tokens, fresh, work.completion_tokens, work.prefill_s, work.decode_s, rest_s)
-
-
-def fit(samples: Sequence[Sample]) -> Speeds:
-    """Typical and slowest speeds, and the distribution of how far off the typical was."""
-    middle = statistics.median
-    # By whole prompts: what was cached of them is part of what is typical, and of what is not.
-    prefills = [each.prefill_s / each.prompt_tokens for each in samples if each.prompt_tokens] or [0.0]
-    fresh = [each.prefill_s / each.fresh_tokens for each in samples if each.fresh_tokens > 0] or [0.0]
-    decodes = [each.decode_s / each.completion_tokens for each in samples if each.completion_tokens] or [0.0]
-    rests = [each.rest_s for each in samples]
-    written = sorted(each.completion_tokens for each in samples)
-    plain = Speeds(middle(prefills), middle(decodes), middle(rests), middle(written), samples=len(samples))
-    ratios = sorted(each.busy_s / max(1e-9, plain.typical(each.prompt_tokens, math.inf)) for each in samples)
-    return Speeds(
-        plain.prefill_s,
-        plain.decode_s,
-        plain.rest_s,
-        plain.completion,
-        slowest=(max(fresh), max(decodes), max(rests)),
-        completion_p95=quantile(written, 0.95),
-        ratio_p50=middle(ratios),
-        ratio_p95=quantile(ratios, 0.95),
-        samples=len(samples),
-    )
-
-
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """The conformal quantile: the ceil((n + 1) * share)-th of n values in order."""
-    return ordered[min(len(ordered), math.ceil((len(ordered) + 1) * share)) - 1]
+        return [recalled(tier, *row) for row in reversed(found)]

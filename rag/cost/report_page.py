@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
+from rag.cost.break_even import BreakEven, hourly
 from rag.cost.report import CostReport
-from rag.cost.report_table import FIELDS
 from rag.cost.summary import facts
 from rag.cost.usage import UsageLine
 from rag.evaluation.charts import EDGE, HEIGHT, WIDTH, axis, picture, text
 from rag.evaluation.page import POLICY, STYLE
 
-MOST_BARS = 12
+MOST_BARS, WIDEST = 12, 60
+SHOWN = ("name", "requests", "busy_s", "booked", "external", "marginal", "energy_wh", "co2e_g")
 
 
 def page(report: CostReport) -> str:
@@ -51,8 +52,8 @@ def totals(report: CostReport) -> str:
 
 def grouped(report: CostReport) -> str:
     """The table of the groups."""
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in FIELDS)
-    rows = "".join(f"<tr>{''.join(cell(line, name) for name in FIELDS)}</tr>" for line in report.lines)
+    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in SHOWN)
+    rows = "".join(f"<tr>{''.join(cell(line, name) for name in SHOWN)}</tr>" for line in report.lines)
     return f"<table><tr>{head}</tr>{rows}</table>"
 
 
@@ -87,10 +88,11 @@ def bars(names: Sequence[str], values: Sequence[float], label: str) -> str:
     step = (WIDTH - 2 * EDGE) / len(values)
     drawn = []
     for number, (name, value) in enumerate(zip(names, values, strict=True)):
+        width = min(WIDEST, max(1.0, step - 2))
         height, x = (HEIGHT - 2 * EDGE) * max(0.0, value) / most, EDGE + number * step
         told = escape(f"{name}: {value:.4g}")
         drawn.append(
-            f'<rect x="{x:.1f}" y="{HEIGHT - EDGE - height:.1f}" width="{max(1.0, step - 2):.1f}" '
+            f'<rect x="{x:.1f}" y="{HEIGHT - EDGE - height:.1f}" width="{width:.1f}" '
             f'height="{height:.1f}"><title>{told}</title></rect>'
         )
         drawn.append(text(x, HEIGHT - 12, name[: max(3, int(step / 7))]))
@@ -101,15 +103,21 @@ def comparison(report: CostReport) -> str:
     """This machine beside APIs, favourable or not."""
     if not report.break_even:
         return ""
-    rows = "".join(
-        f"<tr><th>{escape(each.model)}</th><td class=number>{each.api_cost:.3g}</td>"
-        f"<td class=number>{each.needed:.3g}</td><td class=number>{each.actual:.3g}</td>"
-        f"<td class=number>{each.possible:.3g}</td><td>{escape(each.verdict)}</td>"
-        f"<td>{each.as_of}{', too old to rely on' if each.is_stale else ''}</td></tr>"
-        for each in report.break_even
-    )
+    rows = "".join(map(api, report.break_even))
     head = "<th>API</th><th>per question</th><th>needed per hour</th><th>now</th><th>possible</th><th></th>"
     return f"<h2>Beside APIs</h2><table><tr>{head}<th>price of</th></tr>{rows}</table>"
+
+
+def api(each: BreakEven) -> str:
+    """One API as a row."""
+    rates = (hourly(value) for value in (each.needed, each.actual, each.possible))
+    numbers = (f"{each.api_cost:.3g}", *rates)
+    cells = "".join(f"<td class=number>{value}</td>" for value in numbers)
+    stale = ", too old to rely on" if each.is_stale else ""
+    return (
+        f"<tr><th>{escape(each.model)}</th>{cells}<td>{escape(each.verdict)}</td>"
+        f"<td>{each.as_of}{stale}</td></tr>"
+    )
 
 
 def assumptions(report: CostReport) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from math import isfinite
 
-from rag.cost.break_even import BreakEven
+from rag.cost.break_even import BreakEven, hourly
 from rag.cost.report import CostReport
 
 
@@ -76,7 +76,7 @@ def told(made: CostReport) -> str:
 def beside(each: BreakEven, currency: str) -> str:
     """One API in a line."""
     price = f"price of {each.as_of}{', too old to rely on' if each.is_stale else ''}"
-    load = f"now {each.actual:.3g} an hour, possible {each.possible:.3g}"
+    load = f"now {hourly(each.actual)} an hour, possible {hourly(each.possible)}"
     return f"  {each.model}: {each.api_cost:.3g} {currency} a question; {each.verdict} ({load}; {price})"
 
 

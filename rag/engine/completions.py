@@ -72,12 +72,17 @@ async def events(
     if not reason:
         raise WorkerDied(f"{url} broke off in the middle of an answer")
     now = time.monotonic()
+    prefill_s = timings.get("prompt_ms", 1000 * ((first or now) - began)) / 1000
+    decode_s = timings.get("predicted_ms", 1000 * (now - (first or now))) / 1000
     yield Finished(
         reason="length" if reason == "length" else "stop",
         usage=_usage(usage) or Usage(guess(prompt), texts),
-        prefill_s=timings.get("prompt_ms", 1000 * ((first or now) - began)) / 1000,
-        decode_s=timings.get("predicted_ms", 1000 * (now - (first or now))) / 1000,
+        prefill_s=prefill_s,
+        decode_s=decode_s,
         cpu_s=0.0,  # spent elsewhere, and not told
+        # How many it served at once is not told either: the whole time counts, which is the most it can be.
+        slot_s=prefill_s + decode_s,
+        prefill_slot_s=prefill_s,
     )
 
 

@@ -69,7 +69,10 @@ class PinnedFile:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One frozen model. `file` is what a loader opens: a file, or for an embedder a folder."""
+    """One frozen model. `file` is what a loader opens: a file, or for an embedder a folder.
+
+    `languages`: those it was trained for, ISO 639-1; empty: not stated.
+    """
 
     name: str
     kind: Literal["generator", "embedder"]
@@ -80,6 +83,7 @@ class Entry:
     source: str
     package: str = ""
     template: ChatTemplate | None = None
+    languages: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -148,4 +152,5 @@ def _entry(name: str, table: dict[str, Any]) -> Entry:
         if Path(path).is_absolute() or ".." in Path(path).parts:
             raise ValueError(f"{name}: {path} does not lie below models/")
     template = ChatTemplate.of(table.pop("template")) if "template" in table else None
-    return Entry(name=name, files=files, template=template, **table)
+    languages = tuple(table.pop("languages", ()))
+    return Entry(name=name, files=files, template=template, languages=languages, **table)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from rag.assembly import System
 from rag.engine.generator import Engine, Generator
 from rag.errors import RagError
 from rag.observability.metering import MeteredGenerator
@@ -17,43 +16,56 @@ from rag.store.database import Database
 from rag.store.tables import jobs
 from rag.types import DocumentState, JobState
 
+if TYPE_CHECKING:
+    from rag.assembly import System
+
 DEADLINE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class Busy:
+    """An engine that runs on this machine: its process, requests that wait and that it works on."""
+
+    pid: int
+    waiting: int
+    active: int
+
+
+@dataclass(frozen=True, slots=True)
 class Census:
-    """Documents and runs by state, points of the index, requests at the engine. `up`: what answered."""
+    """Documents and runs by state, points of the index, engines by tier. `up`: what answered."""
 
     documents: Mapping[DocumentState, int] = field(default_factory=dict)
     jobs: Mapping[JobState, int] = field(default_factory=dict)
     points: int = 0
-    waiting: int = 0
-    active: int = 0
-    engine_pid: int | None = None
+    engines: Mapping[str, Busy] = field(default_factory=dict)
     up: Mapping[str, bool] = field(default_factory=dict)
 
 
 async def census(system: System) -> Census:
     """Count what a system holds and does."""
-    pid = engine_pid(system.generator)
-    documents, runs, index, engine = await asyncio.gather(
+    # A model that nobody asked for is not started to be counted.
+    running = {tier: pid for tier, voice in system.voices.of.items() if (pid := engine_pid(voice.generator))}
+    documents, runs, index, *told = await asyncio.gather(
         within(asyncio.to_thread(system.catalog.counts)),
         within(asyncio.to_thread(job_counts, system.catalog.database)),
         within(system.vectors.info()),
-        # A model that nobody asked for is not started to be counted.
-        within(system.generator.info()) if pid else nothing(),
+        *(within(asked.info()) for tier in running if (asked := system.voices.of[tier].generator)),
     )
+    engines = dict(zip(running, told, strict=True))
     return Census(
         documents=documents or {},
         jobs=runs or {},
         points=int((index or {}).get("points") or 0),
-        waiting=int((engine or {}).get("waiting") or 0),
-        active=int((engine or {}).get("active") or 0),
-        engine_pid=pid,
+        engines={
+            tier: Busy(running[tier], int(info.get("waiting") or 0), int(info.get("active") or 0))
+            for tier, info in engines.items()
+            if info
+        },
         up={
             "database": documents is not None,
             "index": index is not None,
-            **({"engine": engine is not None} if pid else {}),
+            **{f"engine {tier}": info is not None for tier, info in engines.items()},
         },
     )
 
@@ -67,10 +79,6 @@ async def within(work: Awaitable[Any]) -> Any:
         return None
 
 
-async def nothing() -> None:
-    """Not asked."""
-
-
 def job_counts(database: Database) -> dict[JobState, int]:
     """Runs of ingestion by state, of all tenants."""
     with database.reading() as connection:
@@ -78,7 +86,7 @@ def job_counts(database: Database) -> dict[JobState, int]:
         return {JobState(state): count for state, count in found}
 
 
-def engine_pid(generator: Generator) -> int | None:
+def engine_pid(generator: Generator | None) -> int | None:
     """The process of an engine on this machine, if it runs."""
     if isinstance(generator, MeteredGenerator):
         generator = generator.inner

@@ -51,23 +51,27 @@ class Metrics:
         )
         self._stage_s = self._histogram("stage_seconds", "Stages of an answer", STAGE_S, "stage")
         self._ttft_s = self._histogram(
-            "time_to_first_token_seconds", "Until the model's first token", FIRST_S
+            "time_to_first_token_seconds", "Until the model's first token", FIRST_S, "tier"
         )
-        self._itl_s = self._histogram("inter_token_seconds", "Between tokens, mean of one answer", BETWEEN_S)
-        self._queue_s = self._histogram("queue_seconds", "Wait before the first step of the model", FIRST_S)
+        self._itl_s = self._histogram(
+            "inter_token_seconds", "Between tokens, mean of one answer", BETWEEN_S, "tier"
+        )
+        self._queue_s = self._histogram(
+            "queue_seconds", "Wait before the first step of the model", FIRST_S, "tier"
+        )
         self._tokens = self._counter("tokens", "Tokens of the model", "kind")
         self._cached = self._counter("cached_answers", "Answers that were given before", "kind")
         self._cost = self._counter("cost", "What answers cost", "kind", "currency")
         self._energy = self._counter("energy_watt_hours", "Energy of answers")
         self._carbon = self._counter("carbon_grams", "CO2 equivalent of answers")
-        self._restarts = self._counter("engine_restarts", "Times that the engine's process was started again")
-        self._waiting = self._gauge("engine_waiting", "Requests that wait for the model")
-        self._active = self._gauge("engine_active", "Requests that the model works on")
+        self._restarts = self._counter("engine_restarts", "Times that an engine was started again", "tier")
+        self._waiting = self._gauge("engine_waiting", "Requests that wait for the model", "tier")
+        self._active = self._gauge("engine_active", "Requests that the model works on", "tier")
         self._points = self._gauge("index_points", "Points in the vector index")
         self._documents = self._gauge("documents", "Documents by state", "state")
         self._jobs = self._gauge("jobs", "Runs of ingestion by state", "state")
         self._up = self._gauge("up", "Whether a part answered when it was last asked", "part")
-        self._engine_pid: int | None = None
+        self._pids: dict[str, int] = {}
 
     def began(self) -> None:
         """A request came in."""
@@ -104,12 +108,12 @@ class Metrics:
         """A question ended with this error."""
         self._failures.labels(error.code).inc()
 
-    def generated(self, finished: Finished, *, ttft_s: float) -> None:
-        """The model has finished a text whose first token came after `ttft_s`, the wait included."""
-        self._ttft_s.observe(ttft_s)
-        self._queue_s.observe(finished.queue_s)
+    def generated(self, tier: str, finished: Finished, *, ttft_s: float) -> None:
+        """A model has finished a text whose first token came after `ttft_s`, the wait included."""
+        self._ttft_s.labels(tier).observe(ttft_s)
+        self._queue_s.labels(tier).observe(finished.queue_s)
         if finished.usage.completion_tokens > 1:
-            self._itl_s.observe(finished.decode_s / (finished.usage.completion_tokens - 1))
+            self._itl_s.labels(tier).observe(finished.decode_s / (finished.usage.completion_tokens - 1))
 
     async def watched(self, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
         """The events of one answer, counted as they pass."""
@@ -139,11 +143,11 @@ class Metrics:
         for job_state in JobState:
             self._jobs.labels(job_state).set(census.jobs.get(job_state, 0))
         self._points.set(census.points)
-        self._waiting.set(census.waiting)
-        self._active.set(census.active)
-        if census.engine_pid and self._engine_pid and census.engine_pid != self._engine_pid:
-            self._restarts.inc()
-        self._engine_pid = census.engine_pid or self._engine_pid
+        for tier, engine in census.engines.items():
+            self._waiting.labels(tier).set(engine.waiting)
+            self._active.labels(tier).set(engine.active)
+            self._restarts.labels(tier).inc(self._pids.get(tier, engine.pid) != engine.pid)
+            self._pids[tier] = engine.pid
 
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", help, labels, registry=self.registry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from rag.observability.tracing import span
 from rag.retrieval.expansion import expanded
 from rag.retrieval.filters import Filter
 from rag.retrieval.fusion import Fused, blend, fuse, weigh
@@ -66,8 +67,9 @@ class Retriever:
         found = fused[: max(CANDIDATES, READ_AHEAD * limit)]
         live = await asyncio.to_thread(self._catalog.passages, [hit.id for hit in found], principal)
         scope = Scope.of(context if context and leans_back(question) else question)
-        ranked = rank(question, scope, [(hit, live[hit.id]) for hit in found if hit.id in live])
-        ranked = await self._reranked(question, ranked)
+        with span("rank", candidates=len(live)):
+            ranked = rank(question, scope, [(hit, live[hit.id]) for hit in found if hit.id in live])
+            ranked = await self._reranked(question, ranked)
         passages = distinct(map(passage, ranked), limit=limit)
         if not self._settings.expand:
             return passages

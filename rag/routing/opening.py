@@ -13,7 +13,6 @@ from rag.errors import SettingsError
 from rag.models.lockfile import ChatTemplate, Entry
 from rag.routing.broker import Broker
 from rag.routing.external import ExternalTier
-from rag.routing.regression import Regression
 from rag.routing.router import Router
 from rag.routing.tiers import Tier, TierKind, Tiers, declared, model_of
 from rag.routing.triage import Triage
@@ -31,16 +30,10 @@ def open_voices(settings: Settings) -> Voices:
         for tier in tiers
         if tier.kind is not TierKind.EXTRACT
     }
-    need = settings.routing.need
     return Voices(
         names=tiers.names,
         of=voices,
-        router=Router(
-            tiers.names,
-            settings.answering.tier,
-            settings.routing,
-            need=Regression.load(need) if need else None,
-        ),
+        router=Router.of(tiers, settings),
         triage=Triage.of(settings.routing.triage),
         embedder=settings.embedding.model,
         barred=tiers.barred(settings),

@@ -110,9 +110,10 @@ class Catalog:
                 found.setdefault(anchor, []).append(readable[key])
         return found
 
-    def chunks(self, version: int) -> list[Chunk]:
-        """All chunks of a version, in order. For feeding, not for answers: it checks no permission."""
-        query = select(chunks).where(chunks.c.version == version).order_by(chunks.c.ordinal)
+    def chunks(self, version: int, *, after: int = -1, limit: int | None = None) -> list[Chunk]:
+        """The chunks of a version in order, behind an ordinal. For feeding: it checks no permission."""
+        query = select(chunks).where(chunks.c.version == version, chunks.c.ordinal > after)
+        query = query.order_by(chunks.c.ordinal).limit(limit)
         with self.database.reading() as connection:
             return [chunk_of(row) for row in connection.execute(query)]
 
@@ -144,6 +145,16 @@ class Catalog:
         with self.database.reading() as connection:
             found = {DocumentState(state): int(count) for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in DocumentState}
+
+    def languages(self) -> dict[str, int]:
+        """How many live documents are in each language (ISO 639-1), as far as it is known."""
+        query = (
+            select(versions.c.language, func.count())
+            .where(versions.c.status == VersionStatus.LIVE, versions.c.language != "")
+            .group_by(versions.c.language)
+        )
+        with self.database.reading() as connection:
+            return {language: int(count) for language, count in connection.execute(query)}
 
     def live_versions(self) -> dict[int, int]:
         """Live version -> its chunk count; the index must hold as many points of it."""

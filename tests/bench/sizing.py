@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from sqlalchemy import text
 
-from rag.settings import CostSettings
+from rag.cost.rates import rates_of as machine_rates
+from rag.settings import Settings
 from rag.store.catalog import Catalog
 from rag.store.queue import Listed, Queue, Shelf
 from rag.types import Box, Chunk, Principal
@@ -68,7 +69,7 @@ class Size:
         return max(self.core_hours / cores, self.floor_hours)
 
 
-def size(documents: int, rates: Rates, cpu_hour_rate: float) -> Size:
+def size(documents: int, rates: Rates, core_hour: float) -> Size:
     """The formulae of the first lines of this file."""
     chunks = documents * rates.chunks_per_document
     seconds = chunks * (rates.parse_s_per_chunk + rates.tokens_per_chunk / rates.tokens_per_core_s)
@@ -80,7 +81,7 @@ def size(documents: int, rates: Rates, cpu_hour_rate: float) -> Size:
         catalog_bytes=chunks * rates.catalog_bytes_per_chunk,
         index_bytes=chunks * rates.index_bytes_per_chunk,
         memory_bytes=chunks * rates.memory_bytes_per_chunk,
-        amount=seconds / 3600 * cpu_hour_rate,
+        amount=seconds / 3600 * core_hour,
     )
 
 
@@ -196,9 +197,10 @@ def main() -> None:
             Row(f"{name}: a document through the catalog", catalog[0] * 1e3, "ms", lower_is_better=True),
             Row(f"{name}: a chunk in the catalog", catalog[1], "bytes", lower_is_better=True),
         ]
-        rates, cost = rates_of(options, catalog), CostSettings()
-        sizes = [size(documents, rates, cost.cpu_hour_rate) for documents in SIZES]
-        print(f"{name}: {rates}\n\n{table(sizes, options.cores, (1, 10, 100), cost.currency)}\n")
+        rates, settings = rates_of(options, catalog), Settings()
+        machine = machine_rates(settings.hardware, settings.cost)
+        sizes = [size(documents, rates, machine.core_hour) for documents in SIZES]
+        print(f"{name}: {rates}\n\n{table(sizes, options.cores, (1, 10, 100), machine.currency)}\n")
     write("sizing", rows)
 
 

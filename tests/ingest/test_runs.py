@@ -16,8 +16,8 @@ from ingest.erasure import erase
 from ingest.forecast import forecast, rates
 from ingest.jobs import Event, Published, Summary
 from ingest.pipeline import Pipeline
+from rag.cost.rates import rates_of
 from rag.errors import SourceError
-from rag.settings import CostSettings
 from rag.store.catalog import Catalog
 from rag.store.originals import Originals
 from rag.types import DocumentState, JobState, Principal
@@ -178,7 +178,7 @@ def test_erasing_leaves_nothing_and_says_what_was_looked_at(
 
 
 def test_a_forecast_uses_what_earlier_runs_took(run: Run, docs: Path, pipeline: Pipeline) -> None:
-    cost = CostSettings(cpu_hour_rate=0.5)
+    cost = rates_of(pipeline.settings.hardware, pipeline.settings.cost)
     first = forecast(10, 1_000_000, rates([], pipeline.settings.home, 0), cost)
     assert "typical" in first.basis
     for number in range(250):

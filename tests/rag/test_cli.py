@@ -106,9 +106,11 @@ def test_an_interrupted_command_ends_with_130(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rag.cli", "--home", str(tmp_path / "kb"), "chat"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
-        time.sleep(2)  # no sign tells that it waits for a question
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "kb").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
 
 
 def test_an_error_is_one_sentence_and_exit_status_1(tmp_path: Path) -> None:

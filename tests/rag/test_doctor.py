@@ -75,3 +75,17 @@ def test_a_model_that_nobody_pinned_is_a_finding_and_not_a_crash(tmp_path: Path)
 def test_disk_and_cpu_are_told(tmp_path: Path) -> None:
     assert "core" in doctor.cpu()
     assert "GB free" in doctor.disk(Settings(home=tmp_path / "not" / "yet")).detail
+
+
+@pytest.mark.parametrize(
+    ("counts", "foreign"),
+    [({}, []), ({"en": 10}, []), ({"en": 95, "de": 5}, []), ({"en": 6, "de": 3, "fr": 1}, ["de", "fr"])],
+)
+def test_documents_in_languages_the_embedder_does_not_know_are_told(
+    counts: dict[str, int], foreign: list[str]
+) -> None:
+    assert doctor.beyond(Settings(), counts) == foreign
+
+
+def test_a_folder_as_embedder_is_not_judged() -> None:
+    assert doctor.beyond(Settings(embedding={"model": "/models/own"}), {"de": 10}) == []

@@ -27,7 +27,8 @@ def test_what_is_left_is_told_with_every_reply_and_then_429_with_a_time(serving:
 
 def test_one_noisy_tenant_does_not_hold_up_another(serving: Any) -> None:
     with (
-        serving(limits(tenant_requests_per_minute=3)) as service, as_key(service, "ann") as ann,
+        serving(limits(tenant_requests_per_minute=3)) as service,
+        as_key(service, "ann") as ann,
         as_key(service, "bo") as bo,
         as_key(service, "cy", "globex") as cy,
     ):

@@ -54,6 +54,20 @@ def test_after_200_requests_the_estimates_hold(books: Books) -> None:
     assert statistics.median(abs(p50 - actual) / actual for p50, _, _, actual in found) <= 0.25
 
 
+def test_prompts_that_stay_below_what_was_reserved_for_are_learned_from(books: Books) -> None:
+    accountant, draw = books(), random.Random(7)
+    found = []
+    for number in range(300):
+        work = request(draw)
+        ticket = accountant.open(ANNA, tier="small", prompt_tokens=4000, max_tokens=300)
+        estimate = ticket.decision.estimate
+        busy_s = ticket.settle(work).busy_s
+        if number >= 100:
+            found.append((abs(estimate.p50.seconds - busy_s) / busy_s, busy_s <= estimate.p95.seconds))
+    assert statistics.median(error for error, _ in found) <= 0.25
+    assert 0.9 <= statistics.mean(within for _, within in found) <= 1.0
+
+
 def test_a_restart_knows_what_was_learned(books: Books) -> None:
     accountant, draw = books(), random.Random(7)
     for _ in range(60):

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rag.answering.events import Delta, Event, Final, Sources
 from rag.engine.generator import Finished
 from rag.errors import Overloaded
-from rag.observability.census import Census
+from rag.observability.census import Busy, Census
 from rag.observability.metrics import Metrics
 from rag.types import Answer, Cost, DocumentState, JobState, Outcome, Tier, Usage
 
@@ -90,25 +90,27 @@ def test_an_error_passes_and_is_counted_by_its_code() -> None:
 def test_the_pace_of_the_model_is_the_time_between_its_tokens() -> None:
     metrics = Metrics()
     usage = Usage(completion_tokens=11)
-    metrics.generated(Finished("stop", usage, prefill_s=1, decode_s=0.5, cpu_s=2, queue_s=0.1), ttft_s=1.2)
+    finished = Finished("stop", usage, prefill_s=1, decode_s=0.5, cpu_s=2, queue_s=0.1)
+    metrics.generated("small", finished, ttft_s=1.2)
     found = samples(metrics)
-    assert found["permafrost_inter_token_seconds_sum{}"] == 0.05
-    assert found["permafrost_time_to_first_token_seconds_sum{}"] == 1.2
-    assert found["permafrost_queue_seconds_sum{}"] == 0.1
+    assert found['permafrost_inter_token_seconds_sum{"tier": "small"}'] == 0.05
+    assert found['permafrost_time_to_first_token_seconds_sum{"tier": "small"}'] == 1.2
+    assert found['permafrost_queue_seconds_sum{"tier": "small"}'] == 0.1
 
 
 def test_the_census_fills_every_state_and_notices_a_new_engine_process() -> None:
     metrics = Metrics()
-    held = Census(
-        {DocumentState.LIVE: 3}, {JobState.RUNNING: 1}, points=70, engine_pid=10, up={"index": True}
-    )
+    held = Census({DocumentState.LIVE: 3}, {JobState.RUNNING: 1}, points=70, up={"index": True})
     found = samples(metrics, held)
     assert found['permafrost_documents{"state": "live"}'] == 3
     assert found['permafrost_documents{"state": "quarantined"}'] == 0
     assert found['permafrost_jobs{"state": "running"}'] == 1
     assert found["permafrost_index_points{}"] == 70
-    for pid, restarts in ((10, 0), (None, 0), (11, 1), (11, 1)):
-        assert samples(metrics, Census(engine_pid=pid))["permafrost_engine_restarts_total{}"] == restarts
+    for pid, restarts in ((10, 0), (10, 0), (None, 0), (11, 1), (11, 1)):
+        running = {"small": Busy(pid, waiting=2, active=1)} if pid else {}
+        found = samples(metrics, Census(engines=running))
+        assert found['permafrost_engine_restarts_total{"tier": "small"}'] == restarts
+    assert found['permafrost_engine_waiting{"tier": "small"}'] == 2
 
 
 def test_requests_are_counted_by_pattern_of_route() -> None:

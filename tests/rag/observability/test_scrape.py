@@ -81,7 +81,7 @@ def test_a_scrape_tells_what_there_is_and_names_nobody(tmp_path: Path) -> None:
     for name in ("canary", "CANARY", "aviary", "keepers", "Nordwind"):
         assert name not in text
     # To be counted, the model was not started.
-    assert 'part="engine"' not in text and generator.worker.pid is None
+    assert 'part="engine' not in text and generator.worker.pid is None
 
 
 def test_who_may_not_operate_the_server_gets_no_numbers(tmp_path: Path) -> None:
