@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from rag.accounts.limits import Allowance
 from rag.api.conversation import Conversation
 from rag.assembly import System
 from rag.assistant import Event, Final
@@ -27,15 +28,16 @@ class Errand:
     system: System
     caller: Principal
     options: RagOptions
+    limits: Allowance
     request_id: str = ""
 
     @classmethod
     def of(cls, request: Request, system: System, caller: Principal, options: RagOptions) -> Errand:
         """What a request says of it."""
-        return cls(system, caller, options, request.state.request_id)
+        return cls(system, caller, options, request.state.limits, request.state.request_id)
 
-    def ask(self, asked: Conversation) -> AsyncIterator[Event]:
-        """The events of one answer."""
+    async def ask(self, asked: Conversation) -> AsyncIterator[Event]:
+        """The events of one answer, whose prompt is charged to the caller's limits."""
         events = self.system.assistant.ask(
             asked.question,
             self.caller,
@@ -48,7 +50,13 @@ class Errand:
             request_id=self.request_id,
             most=self.options.max_cost or 0.0,
         )
-        return self.system.metrics.watched(events) if self.system.metrics else events
+        if self.system.metrics:
+            events = self.system.metrics.watched(events)
+        async with contextlib.aclosing(events) as open_events:  # type: ignore[type-var]
+            async for event in open_events:
+                if isinstance(event, Final):
+                    self.limits.charge(event.answer.usage.prompt_tokens)
+                yield event
 
 
 async def several(errand: Errand, asked: Sequence[Conversation]) -> AsyncIterator[Numbered]:

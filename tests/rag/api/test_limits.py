@@ -65,3 +65,13 @@ def test_an_upload_is_refused_before_it_is_read_when_the_tenant_is_full(serving:
         files = {"file": ("a.txt", b"x" * 200)}
         reply = ann.post("/v1/documents", files=files)
         assert (reply.status_code, reply.json()["error"]["code"]) == (403, "quota_exceeded")
+
+
+def test_prompt_tokens_of_an_answer_count_against_the_limit(serving: Any, library: Any) -> None:
+    question = {"messages": [{"role": "user", "content": "How many days of paid leave?"}]}
+    with serving(limits(tokens_per_minute=50)) as service, as_key(service, "ann") as ann:
+        replies = [ann.post("/v1/chat/completions", json=question) for _ in range(3)]
+        # Each takes forty: the second one goes into debt, the third one waits for that.
+        assert [reply.status_code for reply in replies] == [200, 200, 429]
+        assert replies[0].headers["x-ratelimit-limit-tokens"] == "50"
+        assert len(library.asked) == 2
