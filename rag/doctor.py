@@ -134,13 +134,18 @@ def able(settings: Settings) -> Finding:
 def speed(settings: Settings) -> Finding:
     """How fast the model that answers is here, against what the machine can; measured if it never was."""
     try:
-        runs = entry(settings.engine.model, settings.home)
-        path = locate(runs, settings.home)
-        flags = choose(runs, path, settings.home)
-        found = tuned(runs, path, settings.home, settings.engine, use_extra_bufts=flags.use_extra_bufts)
-        return Finding("speed", True, describe(found, footprint(path)))
+        path = locate(entry(settings.engine.model, settings.home), settings.home)
+        return Finding("speed", True, describe(measured(settings), footprint(path)))
     except RagError as error:
         return Finding("speed", False, str(error))
+
+
+def measured(settings: Settings) -> Tuning:
+    """How fast the model that answers is here; measured if it never was. Raises ModelError."""
+    runs = entry(settings.engine.model, settings.home)
+    path = locate(runs, settings.home)
+    flags = choose(runs, path, settings.home)
+    return tuned(runs, path, settings.home, settings.engine, use_extra_bufts=flags.use_extra_bufts)
 
 
 def describe(tuning: Tuning, footprint: Footprint) -> str:

@@ -50,7 +50,7 @@ class Runner(ABC):
             async with self.reader(number) as read:
                 take = partial(queue.claim, lease_s=LEASE_S, sources=sources, job=job)
                 looks = 0
-                # Twice, because a run may be resumed between looking for work and asking whether it is paused.
+                # Twice: a run may be resumed between looking for work and asking whether it is paused.
                 while looks < 2:
                     if claim := await asyncio.to_thread(take):
                         with busy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -16,12 +17,14 @@ from rag.cost.budget_cli import books, budgets
 from rag.cost.constants import constants
 from rag.cost.detection import ASKED, detect, section
 from rag.cost.ledger import Head
+from rag.cost.rates import rates_of
 from rag.cost.report import mean_question, report
 from rag.cost.report_table import table_csv
 from rag.cost.summary import report_json, told
 from rag.cost.usage import By
 from rag.cost.what_if import Change, outlook
 from rag.errors import BadRequest
+from rag.terminal import settings_of
 
 cost = typer.Typer(no_args_is_help=True, help="What answers cost here, and who may use how much.")
 
@@ -127,6 +130,46 @@ def what_if(
         f"{found.per_query:.3g} {found.currency} a question: {found.queries_per_hour:.3g} an hour on "
         f"{found.machines} machine(s), {found.utilisation:.1%} busy, {found.per_hour:.3g} {found.currency} "
         f"an hour\n{found.energy_wh:.3g} Wh and {found.co2e_g:.3g} gCO2e a question, idle time included"
+    )
+
+
+@cost.command("trade-off")
+def trade_off(
+    context: typer.Context,
+    inter_token_ms: Annotated[
+        float, typer.Option(min=1, help="Most between two tokens of a reader.")
+    ] = math.inf,
+    first_token_s: Annotated[float, typer.Option(min=0.01, help="Most until a newcomer's first.")] = math.inf,
+    prompt: Annotated[int, typer.Option(min=1, help="Tokens of a prompt that are not cached.")] = 1000,
+    answer: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 96,
+    as_json: Json = False,
+) -> None:
+    """What more readers at once buy and cost, by this machine's own measurements, and which setting fits."""
+    from rag.cost.trade_off import Load, cheapest, choices
+    from rag.doctor import measured
+
+    settings = settings_of(context)
+    load = Load(prompt, answer, settings.engine.step_target_ms)
+    rates = rates_of(settings.hardware, settings.cost)
+    found = choices(
+        measured(settings), rates, load, inter_token_ms=inter_token_ms, first_token_s=first_token_s
+    )
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found], indent=2))
+        return
+    typer.echo("readers  ms a token  first token  tokens/s  answers/h  1,000 tokens")
+    for each in found:
+        typer.echo(
+            f"{each.slots:7}  {each.inter_token_ms:10.0f}  {each.first_token_s:9.1f} s"
+            f"  {each.tokens_per_s:8.1f}  {each.answers_per_hour:9.0f}"
+            f"  {each.per_1000_tokens:.2g} {rates.currency}"
+            f"{'' if each.meets else '  misses the target'}"
+        )
+    best = cheapest(found)
+    typer.echo(
+        f"the cheapest that meets the targets: [engine] slots = {best.slots}"
+        if best
+        else "nothing measured here meets the targets: a smaller model, more cores, or other targets"
     )
 
 
