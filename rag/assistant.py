@@ -235,6 +235,7 @@ class Assistant:
                     else:
                         yield case.delta(each.text, each.tokens)
             draft = Draft(tally.sentences, tally.supported, case.account.finish == "length")
+            case.docket.drafts[case.docket.tier] = draft.share
             if not rises or not await self.clerk.after(case.docket, draft, case.manner):
                 for each in kept:
                     yield case.delta(each.text, each.tokens)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from rag.cost.meter import Charge
 from rag.cost.ticket import Ticket
 from rag.errors import BudgetExceeded, RagError
 from rag.routing.egress import Material
+from rag.routing.recording import line
 from rag.routing.router import Case as Choice
 from rag.routing.router import Decision
 from rag.routing.signals import Draft, Evidence, Signals
@@ -31,13 +33,17 @@ CHARACTERS_PER_TOKEN = 2  # of a question, at worst, in most languages and vocab
 
 @dataclass(slots=True)
 class Docket:
-    """One request. `decision` may still change until the tier words the answer."""
+    """One request. `decision` may still change until the tier words the answer.
+
+    `drafts`: by tier that drafted, the part of its sentences that had support.
+    """
 
     ticket: Ticket
     decision: Decision
     question: str
     principal: Principal
     collection: str | None
+    drafts: dict[str, float] = field(default_factory=dict)
 
     @property
     def tier(self) -> str:
@@ -57,11 +63,8 @@ class Docket:
 
     def settle(self, answer: Answer, egress: dict[str, Any] | None) -> Charge:
         """Book the answer."""
-        route = {
-            "reason": self.decision.reason.name.lower(),
-            "signals": self.decision.signals,
-            "alternatives": [asdict(each) for each in self.decision.alternatives],
-        }
+        others = [asdict(each) for each in self.decision.alternatives]
+        route = {**json.loads(line(self.decision)), "alternatives": others, "drafts": self.drafts}
         facts = {"sha256": answer.model_sha256} if answer.model_sha256 else None
         outcome = Ending.CACHED if answer.cached else Ending.OK
         return self.ticket.settle(

@@ -133,6 +133,19 @@ def what_if(
     )
 
 
+@cost.command("decisions")
+def show_decisions(
+    context: typer.Context,
+    since: Annotated[str, typer.Option(help="A day, 2026-11-01, or days back, 30d.")] = "3650d",
+) -> None:
+    """Print what the router decided, and what became of it, as JSON lines for `rag eval routing`."""
+    from rag.cost.decisions import decisions
+
+    with books(context) as accountant:
+        for line in decisions(accountant.database, since=moment(since)):
+            typer.echo(line)
+
+
 @cost.command("trade-off")
 def trade_off(
     context: typer.Context,

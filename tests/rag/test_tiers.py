@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy import select
 from rag.assembly import System, open_system
 from rag.assistant import Assistant, Delta, Event, Final
 from rag.cost.accountant import Accountant
+from rag.cost.decisions import decisions
 from rag.cost.tables import ledger, reservations
 from rag.engine.generator import SHARED_WITH_NOBODY, Finished, Generator, Sampling, Terms
 from rag.engine.generator import Delta as Token
@@ -20,6 +22,7 @@ from rag.engine.prompt import Piece
 from rag.errors import BudgetExceeded, Forbidden, IndexUnavailable, UnknownModel
 from rag.models.lockfile import entry
 from rag.routing.opening import template_of
+from rag.routing.recording import replay
 from rag.routing.router import Router
 from rag.routing.voices import Voice
 from rag.settings import Settings
@@ -212,3 +215,14 @@ def test_quotes_cost_the_cpu_of_index_and_process(desk: Desk) -> None:
 
 def test_the_chain_of_the_ledger_holds(desk: Desk) -> None:
     desk.accountant.ledger.verify()
+
+
+def test_decisions_and_what_became_of_them_are_read_from_the_ledger(desk: Desk) -> None:
+    desk.answer(desk.assistant(small=Script(FALSE), large=Script(TRUE)), request_id="learn")
+    lines = [json.loads(line) for line in decisions(desk.system.catalog.database)]
+    (found,) = [each for each in lines if set(each["outcomes"]) == {"small", "large"}][-1:]
+    assert found["outcomes"]["small"]["quality"] == 0.0 and found["outcomes"]["large"]["quality"] == 1.0
+    assert found["outcomes"]["large"]["cost"] > 0 and found["tier"] == "large"
+    assert QUESTION not in json.dumps(lines) and "Brandt" not in json.dumps(lines)
+    router = Router(("extract", "small", "large"), "small", desk.system.settings.routing)
+    assert replay(json.dumps(found), router).tier == "large"
