@@ -38,6 +38,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = Settings(
         home=tmp_path_factory.mktemp("home"),
         server={"api_key": "s3cret", "max_body_bytes": 2_000_000},
+        limits={"refusals_per_minute": 0},
         answering={"tier": "extract"},
         store={"min_free_bytes": 1_000_000},
         embedding={"dtype": "float32"},
