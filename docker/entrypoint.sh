@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts one command of `rag` with a home that can be written. Beyond loopback a key is required: rag serve says so.
+# Starts one command of `rag` with a home that can be written. Beyond loopback rag serve makes a first key and prints it once.
 set -eu
 home="${RAG_HOME:-/data}"
 if ! mkdir -p "$home" 2>/dev/null || [ ! -w "$home" ]; then

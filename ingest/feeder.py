@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from ingest.pipeline import READING, Pipeline
 from ingest.run import Wanted, begin
 from ingest.upload import EVERYONE, Upload, uri_of
-from rag.errors import BadRequest, Forbidden, NotFound, Overloaded
+from rag.errors import BadRequest, Forbidden, NotFound, Overloaded, QuotaExceeded
 from rag.store.originals import Originals
 from rag.store.queue import UPLOADS, Listed, Shelf, put
 from rag.store.tables import documents
@@ -39,8 +39,11 @@ class Accepted:
 class Feeder:
     """Uploads go through `receiving` and `submit`; `working` is the task that indexes them."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
+    def __init__(
+        self, pipeline: Pipeline, *, check_room: Callable[[str, int, int], None] = lambda *_: None
+    ) -> None:
+        """`check_room`: raises QuotaExceeded if a tenant lacks room for so many bytes and documents more."""
+        self._pipeline, self._check_room = pipeline, check_room
         self._originals = Originals(pipeline.settings.home)
         self._gathering: dict[Wanted, str] = {}
         self._asked: set[str] = set()
@@ -80,16 +83,16 @@ class Feeder:
     ) -> Accepted:
         """Let the files of an upload wait to be indexed; without `groups` for everyone, if the sender is one.
 
-        Raises BadRequest for a collection, group or label that cannot be given.
+        Raises BadRequest for a collection, group or label that cannot be given, Forbidden for a name that is
+        another's, QuotaExceeded when the tenant has no room.
         """
         if not upload.drafts:
             raise BadRequest("the request brings no file")
         wanted = wanted_of(principal, collection, groups, labels)
         async with self._entering:
-            job = await asyncio.to_thread(self._job, wanted)
-            ids = await asyncio.to_thread(self._enter, upload, wanted, job)
+            accepted = await asyncio.to_thread(self._accept, upload, wanted)
         self.wake()
-        return Accepted(job, ids)
+        return accepted
 
     def wake(self, job: str | None = None) -> None:
         """There is something to do; `job`: go on with this one, whoever started it."""
@@ -147,6 +150,15 @@ class Feeder:
             await self._pipeline.work(job=job)
         self._asked.discard(job or "")
 
+    def _accept(self, upload: Upload, wanted: Wanted) -> Accepted:
+        job = self._job(wanted)
+        try:
+            return Accepted(job, self._enter(upload, wanted, job))
+        except (Forbidden, QuotaExceeded):
+            if not self._pipeline.queue.waiting({UPLOADS}, job)[0]:
+                self._pipeline.jobs.finish(job, "nothing was taken in")
+            raise
+
     def _job(self, wanted: Wanted) -> str:
         """The job of those that still gather, or a new one."""
         job = self._gathering.get(wanted)
@@ -162,6 +174,8 @@ class Feeder:
         shelf = shelf_of(wanted)
         ids = []
         with self._pipeline.catalog.database.writing() as connection:
+            # While we hold the write lock nobody else enters anything, so what fits now fits still below.
+            self._check_room(wanted.principal.tenant, *growth(connection, upload, wanted))
             for draft in upload.drafts:
                 uri = uri_of(wanted.collection, wanted.groups, draft.name)
                 owner = owner_of(connection, shelf.document_id(uri), wanted.principal, draft.name)
@@ -177,6 +191,19 @@ def shelf_of(wanted: Wanted) -> Shelf:
     return Shelf.of(
         wanted.principal, wanted.collection, wanted.groups, READING, labels=wanted.labels, source=UPLOADS
     )
+
+
+def growth(connection: Connection, upload: Upload, wanted: Wanted) -> tuple[int, int]:
+    """Bytes and documents that an upload adds to those there are; what it replaces makes room."""
+    shelf, size, more = shelf_of(wanted), 0, 0
+    for draft in upload.drafts:
+        document_id = shelf.document_id(uri_of(wanted.collection, wanted.groups, draft.name))
+        held = connection.execute(
+            select(documents.c.size_bytes).where(documents.c.id == document_id)
+        ).scalar()
+        size += draft.size_bytes - (held or 0)
+        more += held is None
+    return size, more
 
 
 def owner_of(connection: Connection, document_id: str, sender: Principal, name: str) -> str:

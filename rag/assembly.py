@@ -15,6 +15,7 @@ from ingest.erasure import erase
 from ingest.feeder import Feeder
 from ingest.jobs import Summary
 from ingest.pipeline import Pipeline
+from rag.accounts.tenants import Tenants
 from rag.answering.back import question_back
 from rag.assistant import Assistant
 from rag.conversations.erasure import forget_gone
@@ -197,7 +198,10 @@ async def open_system(
             ),
             model=model_of(declared(settings).get(SMALL), settings),
             pipeline=lambda: Pipeline(catalog, indexes, settings),
-            feeder=Feeder(Pipeline(catalog, indexes, settings)),
+            feeder=Feeder(
+                Pipeline(catalog, indexes, settings),
+                check_room=Tenants(catalog.database, settings.limits).check_room,
+            ),
             page_images=PageImages(pages, home),
             metrics=metrics,
         )

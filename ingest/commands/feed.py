@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ingest import declaration
+from ingest.commands.deeds import record
 from ingest.commands.show import progress, show
 from ingest.declaration import Declared
 from ingest.erasure import Receipt, erase
@@ -25,12 +26,14 @@ from ingest.pipeline import Pipeline
 from ingest.run import Wanted
 from ingest.sources.source import Changes, Source
 from ingest.watching import watch
+from rag.accounts.audit import Result
 from rag.cost.rates import rates_of
 from rag.errors import NotFound, RagError, SettingsError
 from rag.store.plan import Plan
 from rag.types import Document, DocumentState
 
 FAILED, SOME_QUARANTINED = 1, 3
+INGESTED = "documents.create"  # as the audit log calls uploads too
 CONFIG = Path("ingest.toml")
 RUNNERS = ("local", "ray")
 
@@ -159,7 +162,9 @@ class Work:
                     try:
                         with closing(source):
                             summaries.append(await pipeline.sync(source, wanted, on_event=listener))
+                        record(system, INGESTED, summaries[-1].job)
                     except RagError as error:
+                        record(system, INGESTED, name, outcome=Result.FAILED)
                         if not name:
                             raise
                         failed = True
@@ -198,6 +203,7 @@ class Work:
             async def run(source: Source, wanted: Wanted) -> None:
                 summary = await pipeline.sync(source, wanted)
                 if summary.new or summary.changed or summary.gone or summary.regrouped:
+                    record(system, INGESTED, summary.job)
                     show(summary)
 
             await watch(list(self._sources(pipeline)), self._declared, run, tell=typer.echo)
@@ -297,7 +303,9 @@ async def forget(context: typer.Context, what: str) -> Receipt:
         ]
         if not wanted:
             raise NotFound(f"no document {what!r}; rag status --json lists what there is")
-        return await erase(system.pipeline(), wanted)
+        receipt = await erase(system.pipeline(), wanted)
+        record(system, "documents.delete", *wanted)
+        return receipt
 
 
 def opened(context: typer.Context) -> Any:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ingest.commands.deeds import record
 from ingest.commands.feed import Json, opened
 from ingest.commands.show import progress, show
 from ingest.forecast import Forecast, of_chunks, rates
@@ -61,13 +62,16 @@ async def look(context: typer.Context, force: bool) -> tuple[list[str], Forecast
 async def build(context: typer.Context, force: bool) -> Summary:
     async with opened(context) as system:
         with progress(quiet=False) as listener:
-            return await Rebuild(system.pipeline()).run(force=force, on_event=listener)
+            summary = await Rebuild(system.pipeline()).run(force=force, on_event=listener)
+        record(system, "index.build", summary.job)
+        return summary
 
 
 def go_back(context: typer.Context) -> None:
     async def do() -> tuple[Generation, int]:
         async with opened(context) as system:
             found: tuple[Generation, int] = await asyncio.to_thread(system.pipeline().generations.go_back)
+            record(system, "index.back", str(found[0].number))
             return found
 
     generation, waiting = asyncio.run(do())
@@ -81,6 +85,7 @@ def give_up(context: typer.Context, number: int) -> None:
     async def do() -> None:
         async with opened(context) as system:
             await system.pipeline().upkeep.drop(number)
+            record(system, "index.drop", str(number))
 
     asyncio.run(do())
     typer.echo(f"generation {number} is dropped")

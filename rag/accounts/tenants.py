@@ -57,8 +57,8 @@ class Tenants:
             connection.execute(insert(tenants).values({**kept, **quotas, "name": name}))
         return self.quota(name)
 
-    def check_room(self, tenant: str, size_bytes: int) -> None:
-        """Raises QuotaExceeded when a tenant has no room for one more document of this size."""
+    def check_room(self, tenant: str, size_bytes: int, more: int = 1) -> None:
+        """Raises QuotaExceeded when a tenant has no room for so many `more` documents and bytes."""
         quota = self.quota(tenant)
         if not (quota.documents or quota.bytes):
             return
@@ -67,9 +67,9 @@ class Tenants:
         )
         with self._database.reading() as connection:
             count, used = connection.execute(query).one()
-        if quota.documents and count >= quota.documents:
+        if quota.documents and more > 0 and count + more > quota.documents:
             raise QuotaExceeded(f"your tenant holds {count} documents and may hold {quota.documents}")
-        if quota.bytes and used + size_bytes > quota.bytes:
+        if quota.bytes and size_bytes > 0 and used + size_bytes > quota.bytes:
             raise QuotaExceeded(
                 f"your tenant holds {used} bytes and may hold {quota.bytes}: delete some, or ask for more"
             )

@@ -100,7 +100,7 @@ class Clerk:
         """
         if tier:
             self.voices.check(tier)
-        closed = self.voices.closed(principal, ())
+        closed = self.voices.closed(principal, (), named=bool(tier))
         signals = await self._signals(asked, tier or "", in_conversation=bool(history))
         choice = Choice(
             signals, named=tier or "", before=before, closed=closed, profile=self.settings.profile

@@ -69,6 +69,7 @@ async def upload(request: Request, system: Running, caller: Writer) -> UploadRep
             groups=fields["groups"],
             labels=fields["labels"],
         )
+    request.state.object = accepted.job
     documents = [await system.document(document_id, caller) for document_id in accepted.documents]
     return UploadReply(job=accepted.job, documents=documents)
 

@@ -30,7 +30,7 @@ HEARTBEAT_S = 10.0
 async def jobs(
     system: Running, caller: Writer, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> JobsReply:
-    """Runs, newest first."""
+    """The caller's own runs, newest first; for an operator those of the whole tenant."""
     found = await asyncio.to_thread(system.jobs.all, caller, limit=limit)
     return JobsReply(jobs=found)
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter
 import rag
 from rag.api.state import Asker, Running
 from rag.retrieval.filters import Filter
+from rag.types import Right
 from rag.wire import SearchReply, SearchRequest
 
 router = APIRouter(prefix="/v1")
@@ -28,12 +29,17 @@ async def search(body: SearchRequest, system: Running, caller: Asker) -> SearchR
 
 @router.get("/status")
 async def status(system: Running, caller: Asker) -> dict[str, Any]:
-    """Counts of documents by state, and of points in the index. No configuration."""
-    counts, index = await asyncio.gather(asyncio.to_thread(system.catalog.counts), system.vectors.info())
+    """Counts by state of the documents the caller may read. No configuration.
+
+    `points`: of all tenants in the index, for operators; null for others.
+    """
+    counts, index = await asyncio.gather(
+        asyncio.to_thread(system.catalog.counts, caller), system.vectors.info()
+    )
     return {
         "version": rag.__version__,
         "documents": {state.value: number for state, number in counts.items()},
-        "points": index.get("points"),
+        "points": index.get("points") if caller.may(Right.OPERATE) else None,
         "embedder": index.get("model"),
         "model": system.model_name,
         "model_sha256": system.model_sha256,

@@ -1,4 +1,4 @@
-"""The dense embedder: sentence-transformers on this machine, from a folder, never from a hub."""
+"""The dense embedder: a sentence-transformers folder on this machine, never one from a hub."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from sentence_transformers import SentenceTransformer
-from sentence_transformers import __version__ as library_version
 
+from rag.embedding import plain
 from rag.embedding.embedder import Vectors
 from rag.embedding.int8 import VNNI_FLAGS, Features, Int8Encoder, obstacle, watched
+from rag.embedding.model import Model
 from rag.embedding.tokens import TokenCounter, reading_tokenizer
 from rag.errors import ModelError
 
@@ -54,20 +54,19 @@ class DenseEmbedder:
     ) -> None:
         self.name = name or folder.name
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.library = f"sentence-transformers {library_version}, torch {torch.__version__}"
         self._threads = threads or torch.get_num_threads()
         self._batch_tokens = batch_tokens
         self._counter, self._tokenizer = TokenCounter(folder), reading_tokenizer(folder)
         self._queries: OrderedDict[tuple[str, str], Vectors] = OrderedDict()
         wanted = choose_dtype(dtype, self.device)
         model = load(folder, self.device, "float32" if wanted == "int8" else wanted)
-        self._prompts = model.prompts
-        self._pad = int(model.tokenizer.pad_token_id or 0)
-        self._modules: list[Callable[[Features], Features]] = list(model)
-        self.full_dim = int(model.get_embedding_dimension())
+        self.library = model.library
+        self._prompts, self._pad = model.prompts, model.pad
+        self._modules: list[Callable[[Features], Features]] = list(model.modules)
+        self.full_dim = model.dim
         self.dim = self._checked(dimensions)
         self.trained_for_truncation = any(mark in MATRYOSHKA_MARKS for mark in marks_of(folder))
-        self.dtype = self._in_eight_bits(model[0].auto_model, dtype) if wanted == "int8" else wanted
+        self.dtype = self._in_eight_bits(model.encoder, dtype) if wanted == "int8" else wanted
 
     @property
     def max_tokens(self) -> int:
@@ -150,19 +149,14 @@ class DenseEmbedder:
         return features["sentence_embedding"]
 
 
-def load(folder: Path, device: str, dtype: str) -> Any:
+def load(folder: Path, device: str, dtype: str) -> Model:
     """The model of a sentence-transformers folder. Raises ModelError when it is none."""
-    try:
-        model = SentenceTransformer(
-            str(folder),
-            device=device,
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs={"dtype": getattr(torch, dtype)},
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"{folder} does not load as a sentence-transformers model: {error}") from None
-    return model.eval()
+    if device == "cpu" and dtype == "float32" and (model := plain.load(folder)):
+        return model
+    # Five seconds of imports, for the models that need them.
+    from rag.embedding import library
+
+    return library.load(folder, device, dtype)
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

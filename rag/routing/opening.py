@@ -37,7 +37,16 @@ def open_voices(settings: Settings) -> Voices:
         triage=Triage.of(settings.routing.triage),
         embedder=settings.embedding.model,
         barred=tiers.barred(settings),
+        by_name_only=undeclared(tiers, settings),
     )
+
+
+def undeclared(tiers: Tiers, settings: Settings) -> frozenset[str]:
+    """Tiers that come along unasked and are dearer than the usual one: who wants quotes only gets no model."""
+    names = tiers.names
+    usual = settings.routing.usual or settings.answering.tier
+    above = names[names.index(usual) + 1 :] if usual in names else ()
+    return frozenset(name for name in above if name not in settings.tiers)
 
 
 def price_of(settings: Settings) -> Callable[[str], Price | None]:

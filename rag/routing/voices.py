@@ -38,7 +38,8 @@ class Voice:
 class Voices:
     """The tiers in use: `names` from cheap to dear, a voice for each but `extract`.
 
-    `barred`: why a tier may not word answers here at all. `embedder`: whose vectors triage gets.
+    `barred`: why a tier may not word answers here at all. `by_name_only`: tiers that nobody declared and that
+    are dearer than the usual one. `embedder`: whose vectors triage gets.
     """
 
     names: tuple[str, ...]
@@ -47,6 +48,7 @@ class Voices:
     triage: Triage
     embedder: str = ""
     barred: Mapping[str, RagError] = field(default_factory=dict)
+    by_name_only: frozenset[str] = frozenset()
 
     @property
     def has_external(self) -> bool:
@@ -60,9 +62,12 @@ class Voices:
         if why := self.barred.get(name):
             raise why
 
-    def closed(self, principal: Principal, materials: Iterable[Material]) -> dict[str, str]:
-        """Why tiers may not answer this question, by name."""
-        found = {name: str(why) for name, why in self.barred.items()}
+    def closed(
+        self, principal: Principal, materials: Iterable[Material], *, named: bool = False
+    ) -> dict[str, str]:
+        """Why tiers may not answer this question, by name. `named`: the reader asks for one of them."""
+        found = {} if named else dict.fromkeys(self.by_name_only, "it is dearer than answering.tier")
+        found |= {name: str(why) for name, why in self.barred.items()}
         materials = list(materials)
         for name, voice in self.of.items():
             if voice.external and not (verdict := voice.external.why_closed(principal, materials)).allowed:

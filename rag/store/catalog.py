@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Text,
+    cast,
     delete,
     func,
     insert,
@@ -139,12 +142,26 @@ class Catalog:
         conditions += [place > tuple_(*map(literal, after))] if after else []
         return self._select(principal, *conditions, limit=limit)
 
-    def counts(self) -> dict[DocumentState, int]:
-        """How many documents are in each state."""
-        query = select(documents.c.state, func.count()).group_by(documents.c.state)
+    def counts(self, principal: Principal | None = None) -> dict[DocumentState, int]:
+        """How many documents are in each state: of those the principal may read, without one of all."""
+        # One row for each shelf and its readers, of which there are few, however many documents there are.
+        # Postgres compares JSON only as text.
+        wanted, indexed = (cast(each, Text) for each in (documents.c.groups, versions.c.groups))
+        shelf = (documents.c.state, documents.c.collection, wanted, indexed)
+        query = (
+            select(*shelf, func.count())
+            .join(versions, versions.c.version == documents.c.live_version, isouter=True)
+            .group_by(*shelf)
+        )
+        if principal:
+            query = query.where(documents.c.tenant == principal.tenant)
+        found = dict.fromkeys(DocumentState, 0)
         with self.database.reading() as connection:
-            found = {DocumentState(state): int(count) for state, count in connection.execute(query)}
-        return {state: found.get(state, 0) for state in DocumentState}
+            for state, collection, now, then, count in connection.execute(query):
+                readers = json.loads(now), json.loads(then) if then else None
+                if principal is None or is_open(principal, collection, *readers):
+                    found[DocumentState(state)] += count
+        return found
 
     def languages(self) -> dict[str, int]:
         """How many live documents are in each language (ISO 639-1), as far as it is known."""
@@ -407,12 +424,19 @@ def retire_where(connection: Connection, *conditions: ColumnElement[bool]) -> No
 
 
 def may_read(row: Row[Any], principal: Principal) -> bool:
+    """Whether a document is open to the principal."""
+    return is_open(principal, row.collection, row.wanted_groups, row.groups)
+
+
+def is_open(
+    principal: Principal, collection: str, wanted: Sequence[str], indexed: Sequence[str] | None
+) -> bool:
     """Whether groups and collection allow it: the indexed groups and those wanted since, so a narrowing acts
     at once."""
     held = set(principal.groups)
-    if not principal.may_see(row.collection):
+    if not principal.may_see(collection):
         return False
-    return not held.isdisjoint(row.wanted_groups) and (row.groups is None or not held.isdisjoint(row.groups))
+    return not held.isdisjoint(wanted) and (indexed is None or not held.isdisjoint(indexed))
 
 
 def chunk_of(row: Row[Any]) -> Chunk:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, false, func, insert, select, update
 
 from rag.errors import BadRequest, NotFound
 from rag.store.database import Database
 from rag.store.processes import is_gone, this_process
 from rag.store.queue import HELD_JOBS, TO_DO
 from rag.store.tables import cursors, documents, jobs
-from rag.types import DocumentState, JobState, Principal
+from rag.types import DocumentState, JobState, Principal, Right
 
 OPEN = (JobState.RUNNING, JobState.PAUSED)
 REMEMBERED = 1000  # runs; older ones that no document belongs to are forgotten
@@ -25,8 +25,9 @@ REMEMBERED = 1000  # runs; older ones that no document belongs to are forgotten
 class Job:
     """One run.
 
-    `wanted`: what was asked for; `plan`: counts of its comparison with the catalog; `progress`: counts and
-    seconds so far; `waiting`: its documents still to do; `alive`: whether a process works on it.
+    `wanted`: what was asked for, and the `user` who did; `plan`: counts of its comparison with the catalog;
+    `progress`: counts and seconds so far; `waiting`: its documents still to do; `alive`: whether a process
+    works on it.
     """
 
     id: str
@@ -62,7 +63,7 @@ class Jobs:
         *,
         priority: int = 0,
     ) -> str:
-        """Enter a run that this process does; its id."""
+        """Enter a run that this process does for the principal; its id."""
         job = f"job-{secrets.token_hex(5)}"
         with self._database.writing() as connection:
             connection.execute(
@@ -71,7 +72,7 @@ class Jobs:
                     tenant=principal.tenant,
                     collection=collection,
                     source=source,
-                    wanted=dict(wanted),
+                    wanted={**wanted, "user": principal.user},
                     state=JobState.RUNNING,
                     priority=priority,
                     plan={},
@@ -149,19 +150,19 @@ class Jobs:
                     )
 
     def get(self, job: str, principal: Principal) -> Job:
-        """One run of the principal's tenant. Raises NotFound."""
+        """One run. Raises NotFound, also for one that the principal may not see."""
         found = self._read(principal, 1, jobs.c.id == job)
         if not found:
             raise unknown(job)
         return found[0]
 
     def all(self, principal: Principal, *, limit: int = 1000) -> list[Job]:
-        """The runs of the principal's tenant, newest first."""
+        """The runs that the principal may see, newest first: his own, for an operator those of the tenant."""
         return self._read(principal, limit)
 
     def _read(self, principal: Principal, limit: int, *conditions: ColumnElement[bool]) -> list[Job]:
-        mine = jobs.c.tenant == principal.tenant
-        query = select(jobs).where(mine, *conditions).order_by(jobs.c.created_at.desc()).limit(limit)
+        shown = (*open_to(principal), *conditions)
+        query = select(jobs).where(*shown).order_by(jobs.c.created_at.desc()).limit(limit)
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
             counts = (
@@ -201,6 +202,16 @@ class Jobs:
 
 def unknown(job: str) -> NotFound:
     return NotFound(f"no job {job!r}; `rag jobs` lists them")
+
+
+def open_to(principal: Principal) -> Iterator[ColumnElement[bool]]:
+    """Which runs somebody may see."""
+    yield jobs.c.tenant == principal.tenant
+    if principal.collections is not None:
+        yield jobs.c.collection.in_(principal.collections)
+    if not principal.may(Right.OPERATE):
+        own = jobs.c.wanted["user"].as_string() == principal.user
+        yield own if principal.user else false()
 
 
 def forget_old(connection: Connection) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from rag.settings import StoreSettings
 from rag.store.edge import EdgePoints
 from rag.store.points import PointStore
-from rag.store.server import ServerPoints, delete_collection
 from rag.store.stamp import folder_of, remove_folder
 
 
@@ -21,22 +20,32 @@ def open_points(folder: Path, settings: StoreSettings, dim: int, generation: str
             min_free_bytes=settings.min_free_bytes,
             quantisation=settings.quantisation,
         ),
-        "server": lambda: ServerPoints.connect(
-            settings.url,
-            collection=collection_of(settings, generation),
-            dim=dim,
-            api_key=settings.api_key,
-            timeout_s=settings.timeout_s,
-            quantisation=settings.quantisation,
-        ),
+        "server": lambda: connect(settings, dim, generation),
     }
     return openers["server" if settings.url else "edge"]()
+
+
+def connect(settings: StoreSettings, dim: int, generation: str) -> PointStore:
+    """The collection on the server that the settings name, made where it is missing."""
+    # The client takes 1.3 s to import, and most have no server.
+    from rag.store.server import ServerPoints
+
+    return ServerPoints.connect(
+        settings.url,
+        collection=collection_of(settings, generation),
+        dim=dim,
+        api_key=settings.api_key,
+        timeout_s=settings.timeout_s,
+        quantisation=settings.quantisation,
+    )
 
 
 def drop_points(home: Path, settings: StoreSettings, generation: str) -> None:
     """Delete the index of a generation that nobody has open. Raises IndexUnavailable, BadRequest."""
     folder_of(home, generation)
     if settings.url:
+        from rag.store.server import delete_collection
+
         collection = collection_of(settings, generation)
         delete_collection(settings.url, collection=collection, api_key=settings.api_key)
     remove_folder(home, generation)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -60,11 +61,25 @@ def test_the_service_becomes_healthy_and_ends_cleanly_on_sigterm(
     assert "not ready on port" in gone.stdout
 
 
-def test_without_a_key_it_does_not_listen_beyond_loopback(tmp_path: Path) -> None:
+@pytest.mark.model
+def test_without_a_key_it_makes_one_for_an_administrator_and_serves_nobody_else(tmp_path: Path) -> None:
     env = environment(RAG_HOME=str(tmp_path), RAG_SERVER_API_KEY="", RAG_SERVER_PORT=free_port())
-    done = subprocess.run([ENTRYPOINT, "serve"], env=env, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert "server.api_key" in done.stderr
+    process = subprocess.Popen([ENTRYPOINT, "serve"], env=env, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        said = ""
+        while "Permafrost answers at" not in said or "administrator" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        key = said.split("shown this once: ")[1].split()[0]
+        url = f"http://127.0.0.1:{env['RAG_SERVER_PORT']}/v1/whoami"
+        assert httpx.get(url, trust_env=False).status_code == 401
+        reply = httpx.get(url, headers={"authorization": f"Bearer {key}"}, trust_env=False)
+        assert (reply.status_code, reply.json()["user"]) == (200, "admin")
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_home_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:

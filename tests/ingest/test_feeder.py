@@ -11,7 +11,9 @@ import pytest
 from ingest.feeder import MAX_AT_ONCE, Accepted, Feeder
 from ingest.pipeline import Pipeline
 from ingest.upload import MAX_NAME_BYTES, clean_name, uri_of
-from rag.errors import BadRequest, DiskFull, IndexUnavailable, Overloaded, PayloadTooLarge
+from rag.accounts.tenants import Tenants
+from rag.errors import BadRequest, DiskFull, IndexUnavailable, Overloaded, PayloadTooLarge, QuotaExceeded
+from rag.settings import LimitsSettings
 from rag.store.catalog import Catalog
 from rag.types import DocumentState, JobState, Principal
 
@@ -218,3 +220,38 @@ def test_a_long_name_is_cut_and_keeps_its_ending(letter: str) -> None:
 def test_readers_are_part_of_what_a_document_is() -> None:
     assert uri_of("default", ("everyone",), "a.txt") == "upload://default/a.txt"
     assert uri_of("default", ("a/b", "c"), "a.txt") == "upload://default/a%2Fb,c/a.txt"
+
+
+def test_uploads_at_the_same_time_do_not_overshoot_the_quota(pipeline: Pipeline, catalog: Catalog) -> None:
+    limits = LimitsSettings(tenant_documents=3, tenant_bytes=1000)
+
+    async def story() -> None:
+        feeder = Feeder(pipeline, check_room=Tenants(catalog.database, limits).check_room)
+        names = [f"{number}__txt" for number in range(6)]
+        sent = [hand_in(feeder, **{name: name.encode()}) for name in names]
+        done = await asyncio.gather(*sent, return_exceptions=True)
+        assert sum(isinstance(each, Accepted) for each in done) == 3
+        assert all(isinstance(each, Accepted | QuotaExceeded) for each in done)
+        assert sum(catalog.counts().values()) == 3
+
+    asyncio.run(story())
+
+
+def test_what_replaces_a_document_makes_room_and_a_refusal_leaves_no_run(
+    pipeline: Pipeline, catalog: Catalog
+) -> None:
+    limits = LimitsSettings(tenant_documents=2, tenant_bytes=1000)
+
+    async def story() -> None:
+        feeder = Feeder(pipeline, check_room=Tenants(catalog.database, limits).check_room)
+        await hand_in(feeder, a__txt=b"a" * 900, b__txt=b"b" * 100)
+        await hand_in(feeder, a__txt=b"c" * 800)
+        with pytest.raises(QuotaExceeded, match="holds 900 bytes"):
+            await hand_in(feeder, b__txt=b"d" * 201)
+        mine = {job.id for job in pipeline.jobs.all(ME) if job.waiting}
+        limited = Principal(user="ann")
+        with pytest.raises(QuotaExceeded, match="holds 2 documents"):
+            await hand_in(feeder, limited, c__txt=b"e")
+        assert {job.id for job in pipeline.jobs.all(ME) if job.state is JobState.RUNNING} == mine
+
+    asyncio.run(story())

@@ -191,7 +191,7 @@ class SmallLibrary:
         ]
         return [document for document in documents if collection in (None, document.collection)]
 
-    def counts(self) -> dict[DocumentState, int]:
+    def counts(self, principal: Principal) -> dict[DocumentState, int]:
         return {DocumentState.LIVE: len(TEXTS)}
 
     async def info(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rag.accounts.roles import Role
+
 
 def test_a_search_returns_passages_with_the_score_of_each_leg(service: Any) -> None:
     reply = service.http.post("/v1/search", json={"query": "hotels at night", "limit": 3}).json()
@@ -34,6 +36,16 @@ def test_the_status_counts_and_holds_no_configuration(service: Any) -> None:
     assert status["documents"] == {"live": 3}
     assert status["points"] == 3
     assert set(status) == {"version", "documents", "points", "embedder", "model", "model_sha256"}
+
+
+def test_the_points_of_all_tenants_are_told_to_operators_only(serving: Any) -> None:
+    with serving() as service:
+        told = {}
+        for role in (Role.READER, Role.OPERATOR):
+            _, shown = service.accounts.issue(role.value, "acme", "test", role=role)
+            headers = {"authorization": f"Bearer {shown}"}
+            told[role] = service.http.get("/v1/status", headers=headers).json()["points"]
+        assert told == {Role.READER: None, Role.OPERATOR: 3}
 
 
 def test_a_path_that_is_not_there_is_an_error_object(service: Any) -> None:

@@ -1,8 +1,10 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rag.errors import ModelError, SettingsError, UnknownModel
+from rag.routing.opening import open_voices
 from rag.routing.tiers import TierKind, declared
 from rag.settings import AnsweringSettings, EngineSettings, RoutingSettings, Settings, TierSettings, load
 from rag.types import Profile
@@ -113,3 +115,24 @@ def test_a_model_whose_file_is_not_here_closes_its_tier(tmp_path: Path) -> None:
     barred = declared(given).barred(given)
     assert isinstance(barred["large"], ModelError)
     assert "not installed" in str(barred["large"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "by_name_only"),
+    [
+        ({}, set()),
+        ({"answering": {"tier": "extract"}}, {"small"}),
+        ({"answering": {"tier": "extract"}, "routing": {"usual": "small"}}, set()),
+        (
+            {
+                "answering": {"tier": "extract"},
+                "tiers": {"small": {"kind": "local", "model": "smollm2-135m-instruct"}},
+            },
+            set(),
+        ),
+    ],
+)
+def test_who_wants_quotes_only_gets_no_model_unless_it_is_named_or_declared(
+    settings: dict[str, Any], by_name_only: set[str], tmp_path: Path
+) -> None:
+    assert open_voices(Settings(home=tmp_path, **settings)).by_name_only == by_name_only

@@ -11,9 +11,10 @@ from rag.errors import BadRequest, NotFound
 from rag.store.catalog import Catalog
 from rag.store.jobs import Jobs
 from rag.store.queue import Listed, Queue, Shelf
-from rag.types import JobState, Principal
+from rag.types import JobState, Principal, Right
 
 EVERYONE = Principal()
+WRITER = frozenset({Right.ASK, Right.WRITE})
 
 
 @pytest.fixture
@@ -77,3 +78,26 @@ def test_a_cursor_is_kept_for_each_source(jobs: Jobs) -> None:
     jobs.move_cursor("default", "default", "site", "two")
     assert jobs.cursor("default", "default", "site") == "two"
     assert jobs.cursor("default", "other", "site") == ""
+
+
+def test_a_run_is_seen_by_who_began_it_and_by_operators_of_his_tenant(jobs: Jobs) -> None:
+    ann, bo, nobody = (Principal("acme", user=name, rights=WRITER) for name in ("ann", "bo", ""))
+    operator, stranger = (
+        Principal(name, user="oz", rights=WRITER | {Right.OPERATE}) for name in ("acme", "globex")
+    )
+    job = jobs.start(ann, "default", "", {})
+    owned = jobs.start(Principal("acme"), "default", "", {})
+    seen = [{each.id for each in jobs.all(who)} for who in (ann, bo, nobody, operator, stranger)]
+    assert seen == [{job}, set(), set(), {job, owned}, set()]
+    assert jobs.get(job, operator).wanted["user"] == "ann"
+    for who in (bo, nobody, stranger):
+        with pytest.raises(NotFound):
+            jobs.get(job, who)
+
+
+def test_a_key_for_some_collections_sees_their_runs_only(jobs: Jobs) -> None:
+    here, there = (jobs.start(EVERYONE, name, "", {}) for name in ("handbook", "board"))
+    limited = Principal(collections=("handbook",))
+    assert [each.id for each in jobs.all(limited)] == [here]
+    with pytest.raises(NotFound):
+        jobs.get(there, limited)
