@@ -42,7 +42,7 @@ def open_voices(settings: Settings) -> Voices:
 
 
 def undeclared(tiers: Tiers, settings: Settings) -> frozenset[str]:
-    """Tiers that come along unasked and are dearer than the usual one: who wants quotes only gets no model."""
+    """Tiers that come along unasked and are dearer than the usual one: who wants quotes gets no model."""
     names = tiers.names
     usual = settings.routing.usual or settings.answering.tier
     above = names[names.index(usual) + 1 :] if usual in names else ()
