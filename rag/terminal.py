@@ -50,6 +50,8 @@ def show_evidence(answer: Answer, *, sources: bool) -> None:
     if sources:
         typer.echo()
         show_passages(answer.passages)
+    for note in (*answer.notes, *answer.warnings):
+        typer.secho(f"\nnote: {note}", fg="yellow")
     typer.secho(f"\n{figures(answer)}", dim=True)
 
 
@@ -60,11 +62,19 @@ def place(citation: Citation) -> str:
 
 
 def figures(answer: Answer) -> str:
-    """Tier, tokens, seconds, cost and egress in one line."""
+    """Tier, tokens, seconds, cost, energy and egress in one line; --json has method and band of each."""
     tokens = answer.usage.prompt_tokens + answer.usage.completion_tokens
     seconds = answer.seconds.get("total", sum(answer.seconds.values()))
-    cost = f"{money(answer.cost.amount)} {answer.cost.currency} ({answer.cost.method})"
-    return f"{answer.tier} · {tokens} tokens · {seconds:.2f} s · {cost} · {answer.egress}"
+    cost, basis = answer.cost, " (estimate)" if answer.cost.method.startswith("estimate") else ""
+    told = [
+        answer.tier,
+        f"{tokens} tokens",
+        f"{seconds:.2f} s",
+        f"{money(cost.amount)} {cost.currency}{basis}",
+    ]
+    if cost.energy_wh:
+        told += [f"{money(cost.energy_wh)} Wh", f"{money(cost.co2e_g)} g CO2e"]
+    return " · ".join([*told, answer.egress])
 
 
 def money(amount: float) -> str:

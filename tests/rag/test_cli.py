@@ -169,8 +169,7 @@ def test_the_figures_of_an_answer_are_one_line() -> None:
     seconds = {"retrieve": 0.5, "total": 2.0}
     answer = Answer("", Outcome.QUOTED, Tier.SMALL, (), (), Usage(400, 12), cost, seconds)
     assert figures(answer) == (
-        "small · 412 tokens · 2.00 s · 0.000012 EUR (estimate: CPU-seconds x rate)"
-        " · nothing left this machine"
+        "small · 412 tokens · 2.00 s · 0.000012 EUR (estimate) · nothing left this machine"
     )
 
 
