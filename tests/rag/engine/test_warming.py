@@ -214,7 +214,7 @@ class Caller:
     def emit(self, event: Any) -> None:
         self.result = event
 
-    def finish(self, result: Any = None) -> None:
+    def finish(self, result: Any = None, *, cpu_s: float = 0.0) -> None:
         self.result = self.result or result
         if self.method == "stream":
             self.inbox.close()
