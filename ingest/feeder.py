@@ -128,7 +128,9 @@ class Feeder:
         self._woken.clear()
         good = True
         try:
-            waiting = await asyncio.to_thread(self._pipeline.queue.jobs_with_uploads)
+            async with self._entering:
+                waiting = await asyncio.to_thread(self._pipeline.queue.jobs_with_uploads)
+                await asyncio.to_thread(self._end_empty)
         except Exception:  # a loop that must not end: recorded, and tried again later
             logger.exception("uploads cannot be looked up")
             return False
@@ -139,6 +141,14 @@ class Feeder:
                 logger.exception("a job failed", extra={"fields": {"job": job}})
                 good = self._agreed = False
         return good
+
+    def _end_empty(self) -> None:
+        """End jobs whose documents were deleted, or sent again in another job, before their turn came."""
+        for wanted, job in list(self._gathering.items()):
+            running = self._pipeline.jobs.state(job) is JobState.RUNNING
+            if running and not self._pipeline.queue.waiting({UPLOADS}, job)[0]:
+                del self._gathering[wanted]
+                self._pipeline.jobs.finish(job)
 
     async def _do(self, job: str | None) -> None:
         async with self._entering:

@@ -18,7 +18,7 @@ from rag.assembly import open_system
 from rag.sdk.loop import Loop
 from rag.settings import Settings
 
-EXAMPLES = int(os.environ.get("RAG_TEST_EXAMPLES", "15"))  # for each operation; nightly 2,000
+EXAMPLES = int(os.environ.get("RAG_TEST_EXAMPLES", "5"))  # for each operation; nightly 2,000
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",

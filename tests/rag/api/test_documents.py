@@ -245,6 +245,14 @@ def test_a_document_belongs_to_who_sent_it(house: Any) -> None:
     assert loop.run(system.delete(document_id, ada)).complete
 
 
+def test_a_job_whose_document_is_gone_before_its_turn_ends(house: Any) -> None:
+    with house.resting():
+        reply = house.upload("fleeting", plan__txt="A plan that is taken back at once.")
+        assert house.http.delete(f"/v1/documents/{reply['documents'][0]['id']}").status_code == 200
+    job = house.finish(reply["job"])
+    assert (job["state"], job["progress"].get("documents", 0)) == ("done", 0)
+
+
 async def whole(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
