@@ -28,9 +28,11 @@ class Conflict:
     @property
     def told(self) -> str:
         """What a reader should know."""
-        now, before = (", ".join(each) or "no number" for each in (self.now, self.before))
         newer, older = self.newer.title, self.older.title
-        return f"two editions differ: “{newer}” says {now}, the older “{older}” says {before}"
+        # Of many numbers nobody can tell from here which one is meant.
+        if len(self.now) != 1 or len(self.before) != 1:
+            return f"two editions differ in numbers: “{newer}” and the older “{older}”"
+        return f"two editions differ: “{newer}” says {self.now[0]}, the older “{older}” says {self.before[0]}"
 
 
 def outdated(passages: Sequence[Passage], question: str) -> frozenset[str]:
