@@ -66,6 +66,7 @@ def test_both_ways_tell_the_same_story(tmp_path: Path, start_server: Callable[[P
     assert JobState.DONE in over_http
 
 
+@pytest.mark.slow
 def test_what_a_killed_server_left_is_done_by_the_next_one(
     tmp_path: Path, start_server: Callable[[Path], Any]
 ) -> None:
@@ -89,6 +90,7 @@ def test_what_a_killed_server_left_is_done_by_the_next_one(
         assert sum(job.progress["documents"] for job in client.jobs()) >= 1
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_middle_of_the_work_ends_the_server_cleanly(
     tmp_path: Path,
     start_server: Callable[[Path], Any],

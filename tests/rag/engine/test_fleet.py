@@ -82,6 +82,7 @@ def held_bytes(pid: int) -> int:
     return sum(int(status.split(f"{kind}:")[1].split()[0]) * 1024 for kind in ("RssAnon", "RssShmem"))
 
 
+@pytest.mark.slow
 def test_the_idle_one_goes_when_another_is_asked_for_and_one_that_serves_never(home: Path) -> None:
     async def story() -> None:
         single = fleet(home, 2 * NEED - 1)

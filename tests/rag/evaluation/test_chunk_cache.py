@@ -106,6 +106,7 @@ def measured(home: Path) -> Measured:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_controls_hold_and_reuse_is_what_was_measured(
     measured: Measured,
 ) -> None:

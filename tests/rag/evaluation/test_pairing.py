@@ -55,6 +55,7 @@ def test_questions_about_one_row_are_one_cluster() -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_a_model_beside_itself_changes_nothing_and_three_questions_prove_nothing(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
