@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rag.engine.batch import Batch
 from rag.engine.grammar import barred_tokens
+from rag.engine.mapping import drop_pages
 from rag.engine.sequence import Share
 from rag.errors import DecodeError, ModelError
 
@@ -81,6 +82,7 @@ class Model:
         if not self._context:
             sizes = f"{slots} slots of {self.context} cells"
             raise ModelError(f"no context of {sizes}: {last_words()}; lower engine.context or engine.slots")
+        drop_pages(Path(path))
         self.vocab = llama.llama_model_get_vocab(self._model)
         self._memory = llama.llama_get_memory(self._context)
         self._batch = Batch(step)

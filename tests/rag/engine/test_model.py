@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rag.engine.mapping import drop_pages
 from rag.engine.model import Model
 from rag.engine.sequence import Share
 from rag.errors import DecodeError, ModelError
@@ -48,6 +49,34 @@ def test_what_lies_in_another_slot_changes_nothing_but_rounding(model: Model) ->
     # Sums over more cells may round differently; a leak of attention would move logits by whole units.
     assert np.abs(alone - beside).max() < 0.5
     assert alone.argmax() == beside.argmax()
+
+
+@pytest.mark.model
+def test_pages_that_were_let_go_come_back_when_they_are_used(model: Model) -> None:
+    path = locate(entry("smollm2-135m-instruct"))
+    before = logits(model, 0, QUESTION)
+    held = resident(path)
+    assert drop_pages(path) > 0
+    assert resident(path) < held
+    model.trim(0, 0)
+    assert np.array_equal(logits(model, 0, QUESTION), before)
+
+
+def test_a_file_that_is_not_mapped_has_no_pages_to_let_go(tmp_path: Path) -> None:
+    assert drop_pages(tmp_path / "model.gguf") == 0
+
+
+def resident(path: Path) -> int:
+    """Kilobytes of a file that are mapped and in memory."""
+    found = 0
+    mapped = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, _, rest = line.partition(" ")
+        if "-" in name:
+            mapped = rest.endswith(str(path.resolve()))
+        elif mapped and name == "Rss:":
+            found += int(rest.split()[0])
+    return found
 
 
 @pytest.mark.model
