@@ -18,7 +18,6 @@ setup:  ## virtual environment, locked packages, llama.cpp compiled for this CPU
 	@$(PYTHON) .setup/setup.py
 
 demo: setup  ## ingest the sample handbook and ask five questions (or: make demo DOCS=/path QUESTION="...")
-	@mkdir -p $(DEMO_HOME)
 	@$(BIN)/rag --home $(DEMO_HOME) ingest "$(DOCS)" || [ $$? -eq 3 ]
 ifdef QUESTION
 	@$(BIN)/rag --home $(DEMO_HOME) ask "$$QUESTION"

@@ -11,8 +11,9 @@ from sqlalchemy import Row, Select, and_, select
 
 from ingest.duplicates import ALIKE, similarity
 from rag.editions import family
-from rag.store.catalog import COLUMNS, Catalog, VersionStatus, document_of, may_read
+from rag.store.catalog import COLUMNS, Catalog, document_of, may_read
 from rag.store.tables import bands, documents, versions
+from rag.store.versions import VersionStatus
 from rag.types import Document, Principal
 
 

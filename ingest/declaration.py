@@ -1,4 +1,4 @@
-"""ingest.toml: which sources there are, when they are read, and where their documents belong."""
+"""ingest.toml: which sources there are, when they are read, where their documents belong; your parsers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ingest.parsing.plugin import Plugins
 from ingest.sources.clone import without_password
 from ingest.sources.declared import KINDS, Declared
 from rag.errors import SettingsError
@@ -18,14 +19,7 @@ def load(path: Path) -> tuple[Declared, ...]:
 
     Raises SettingsError that names the file, the source, the key, its value and what is allowed.
     """
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from None
-    if unknown := set(content) - {"source"}:
-        raise SettingsError(f"{path}: {min(unknown)!r} is not known; a file has [[source]] entries only")
+    content = content_of(path)
     entries = content.get("source", [])
     if not isinstance(entries, list) or not entries:
         raise SettingsError(f"{path} declares no source; write one as [[source]]")
@@ -35,6 +29,27 @@ def load(path: Path) -> tuple[Declared, ...]:
         if names.count(name) > 1:
             raise SettingsError(f"{path}: two sources are called {name!r}; names must differ")
     return declared
+
+
+def parsers(path: Path) -> dict[str, str]:
+    """The parsers of [parsers], by extension or media type. Raises SettingsError."""
+    named = content_of(path).get("parsers", {})
+    if not isinstance(named, dict) or not all(isinstance(each, str) for each in named.values()):
+        raise SettingsError(f'{path}: write [parsers], and in it ".dwg" = "package.module:Class"')
+    return dict(Plugins.of(named).named)
+
+
+def content_of(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+    if unknown := set(content) - {"source", "parsers"}:
+        what = "a file has [[source]] entries and [parsers] only"
+        raise SettingsError(f"{path}: {min(unknown)!r} is not known; {what}")
+    return content
 
 
 def read(entry: dict[str, Any], number: int, path: Path) -> Declared:
@@ -72,4 +87,4 @@ def told(error: ValidationError, model: type[Declared]) -> str:
     return f"{key} is {without_password(value) if isinstance(value, str) else value!r}: {message}"
 
 
-__all__ = ["Declared", "load"]
+__all__ = ["Declared", "load", "parsers"]

@@ -6,26 +6,35 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ingest.duplicates import bands, signature
 from ingest.jobs import Embedded, Parsed, Tally
 from ingest.sources.source import Source
 from rag.errors import IndexUnavailable, NotFound
-from rag.store.catalog import Catalog
 from rag.store.originals import Originals
 from rag.store.queue import UPLOADS, Claim
 from rag.store.vectors import Vectors
+from rag.store.versions import Cut, Description
 from rag.types import Box, Chunk
 
 CHUNKS_PER_CALL = 64
 NAMESPACE = uuid.UUID("0c1f4c0a-3c43-4a39-8a3e-94a1f7f3d0b2")
 
-# Reads a file: (path, name, digest of bytes that need not be read again) -> what isolation.py promises.
-Read = Callable[[Path, str, str], Awaitable[dict[str, Any]]]
+
+class Read(Protocol):
+    """Reads a file: what isolation.py promises. Bytes of `known_sha256` need not be read again."""
+
+    async def __call__(
+        self, path: Path, name: str, known_sha256: str, reader: str = ""
+    ) -> dict[str, Any]: ...
+
+
+# Puts a version into the catalog: its number, or None when the document is not ours any more.
+Take = Callable[[Description, Cut], int | None]
 
 
 class Indexer:
@@ -33,16 +42,13 @@ class Indexer:
 
     def __init__(
         self,
-        catalog: Catalog,
         vectors: Vectors,
-        generation: int,
         bytes_of: Callable[[Claim], Path],
         tally: Tally,
         *,
         at_once: int = 1,
     ) -> None:
-        self._catalog, self._vectors, self._generation = catalog, vectors, generation
-        self._bytes_of, self._tally = bytes_of, tally
+        self._vectors, self._bytes_of, self._tally = vectors, bytes_of, tally
         # One document is embedded at a time by one embedder; meanwhile the workers read the next ones.
         self._storing = asyncio.Semaphore(at_once)
 
@@ -51,7 +57,8 @@ class Indexer:
         started = time.monotonic()
         path = await asyncio.to_thread(self._bytes_of, claim)
         fetched = time.monotonic()
-        parsed = await read(path, claim.name or Path(claim.uri).name, claim.known_sha256)
+        name = claim.name or Path(claim.uri).name
+        parsed = await read(path, name, claim.known_sha256, claim.reader)
         self._tally(
             Parsed(
                 claim.uri,
@@ -66,35 +73,24 @@ class Indexer:
         return parsed
 
     async def fill(
-        self, claim: Claim, parsed: Mapping[str, Any], *, worker: str | None
+        self, claim: Claim, parsed: Mapping[str, Any], take: Take
     ) -> tuple[int, list[Chunk]] | None:
-        """A version with all its chunks in catalog and index. None when the document was taken from us.
+        """A version with all its chunks in catalog and index. None when the catalog did not `take` it.
 
         Raises IndexUnavailable when the index does not hold what was written.
         """
         async with self._storing:
-            version = await asyncio.to_thread(self._open, claim, parsed, worker)
+            chunks: list[Chunk] = []
+
+            def cut(version: int) -> list[Chunk]:
+                chunks[:] = identified(parsed["chunks"], claim.document_id, version)
+                return chunks
+
+            version = await asyncio.to_thread(lambda: take(description(claim, parsed), cut))
             if version is None:
                 return None
-            chunks = identified(parsed["chunks"], claim.document_id, version)
-            await asyncio.to_thread(self._catalog.save_chunks, version, chunks)
             await self._store(claim, version, chunks)
             return version, chunks
-
-    def _open(self, claim: Claim, parsed: Mapping[str, Any], worker: str | None) -> int | None:
-        signed = signature("\n".join(chunk["text"] for chunk in parsed["chunks"]))
-        return self._catalog.open_version(
-            claim.document_id,
-            title=title_of(parsed["title"], claim.name or claim.uri),
-            media_type=parsed["media_type"],
-            pages=parsed["pages"],
-            language=parsed.get("language", ""),
-            warnings=parsed.get("warnings", ()),
-            signature=signed,
-            keys=bands(signed),
-            generation=self._generation,
-            worker=worker,
-        )
 
     async def _store(self, claim: Claim, version: int, chunks: Sequence[Chunk]) -> None:
         for start in range(0, len(chunks), CHUNKS_PER_CALL):
@@ -141,6 +137,20 @@ class Fetching:
         if not path.exists():
             raise NotFound(f"the bytes of {uri} are not in {self._originals.folder} any more")
         return path
+
+
+def description(claim: Claim, parsed: Mapping[str, Any]) -> Description:
+    """What the catalog keeps of a document besides its chunks."""
+    signed = signature("\n".join(chunk["text"] for chunk in parsed["chunks"]))
+    return Description(
+        title=title_of(parsed["title"], claim.name or claim.uri),
+        media_type=parsed["media_type"],
+        pages=parsed["pages"],
+        language=parsed.get("language", ""),
+        warnings=tuple(parsed.get("warnings", ())),
+        signature=signed,
+        keys=tuple(bands(signed)),
+    )
 
 
 def identified(drafts: Sequence[Mapping[str, Any]], document_id: str, version: int) -> list[Chunk]:

@@ -6,11 +6,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ingest.indexing import Fetching, Indexer, Read
 from ingest.jobs import Enqueued, Listener, Planned, Published, Quarantined, Summary, Tally, Unchanged
+from ingest.parsing.plugin import Parser, Plugins
 from ingest.run import Run, Wanted, opened
 from ingest.runners.local import LocalRunner
 from ingest.runners.runner import Runner
@@ -25,6 +28,7 @@ from rag.settings import IngestSettings, Settings
 from rag.store.catalog import Catalog
 from rag.store.generations import Generation, Generations, check, differences
 from rag.store.indexes import Indexes, recipe_of
+from rag.store.intake import Intake
 from rag.store.jobs import Jobs
 from rag.store.originals import Originals
 from rag.store.queue import Claim, Listed, Plan, Queue, Shelf
@@ -48,18 +52,26 @@ class Pipeline:
         *,
         runner: Callable[[IngestSettings, Path, Path], Runner] = LocalRunner,
         at_once: int = 1,
+        parsers: Mapping[str, str | type[Parser]] | None = None,
     ) -> None:
-        """`runner` reads documents; `at_once`: how many documents are embedded side by side."""
-        self.catalog, self.indexes, self.settings = catalog, indexes, settings
+        """`runner` reads documents; `at_once`: how many documents are embedded side by side.
+
+        `parsers`: beside those of the settings. Raises SettingsError for one that cannot be named.
+        """
+        self.plugins = Plugins.of({**settings.ingest.parsers, **(parsers or {})})
+        ingest = settings.ingest.model_copy(update={"parsers": dict(self.plugins.named)})
+        self.catalog, self.indexes = catalog, indexes
+        self.settings = settings.model_copy(update={"ingest": ingest})
         self._runner, self.at_once = runner, at_once
         self.queue = Queue(catalog.database)
+        self.intake = Intake(catalog.database)
         self.jobs = Jobs(catalog.database)
         self.generations = Generations(catalog.database)
         self.upkeep = Upkeep(catalog, self.queue, indexes)
 
     async def run(
         self,
-        paths: Sequence[Path],
+        what: Sequence[Path] | Source,
         *,
         principal: Principal,
         collection: str = "default",
@@ -68,12 +80,14 @@ class Pipeline:
         allow_empty: bool = False,
         on_event: Listener | None = None,
     ) -> Summary:
-        """Index what is new or changed under the paths, remove what is gone; `retry`: also the quarantined.
+        """Index what is new or changed in a source or under paths, remove what is gone from there.
 
-        Raises NotFound for a path that is not there; errors of the index end the run.
+        `retry`: also the quarantined. Raises NotFound for a path that is not there, SourceError for a source
+        that cannot be reached, SettingsError for a parser that cannot be loaded. Errors of the index end it.
         """
+        source = self.folder(what) if isinstance(what, Sequence) else what
         wanted = Wanted(principal, collection, tuple(groups), retry=retry, allow_empty=allow_empty)
-        return await self.sync(self.folder(paths), wanted, on_event=on_event)
+        return await self.sync(source, wanted, on_event=on_event)
 
     async def sync(self, source: Source, wanted: Wanted, *, on_event: Listener | None = None) -> Summary:
         """Bring the index up to date with a source.
@@ -146,7 +160,12 @@ class Pipeline:
     async def _changes(self, source: Source, shelf: Shelf) -> Changes:
         """What the source has, since its last finished run."""
         cursor = await asyncio.to_thread(self.jobs.cursor, shelf.tenant, shelf.collection, shelf.source)
-        return await asyncio.to_thread(source.changes, cursor)
+        changes = await asyncio.to_thread(source.changes, cursor)
+        if not self.plugins.named:
+            return changes
+        readers = (self.plugins.reader_of(item.name or item.uri) for item in changes.items)
+        items = (replace(item, reader=reader) for item, reader in zip(changes.items, readers, strict=True))
+        return replace(changes, items=tuple(items))
 
     async def _generation(self) -> Generation:
         """The one that answers. Raises SettingsError when the settings ask for another that nobody builds."""
@@ -205,12 +224,11 @@ class Pipeline:
             return
         vectors = self.indexes.of(generation)
         fetching = Fetching(Originals(self.settings.home), sources)
-        number = generation.number
-        indexer = Indexer(self.catalog, vectors, number, fetching.bytes_of, run.tally, at_once=self.at_once)
+        indexer = Indexer(vectors, fetching.bytes_of, run.tally, at_once=self.at_once)
 
         async def process(claim: Claim, read: Read) -> None:
             try:
-                await self._index(claim, read, indexer, run.tally)
+                await self._index(claim, read, indexer, generation.number, run.tally)
             except ParseError as error:
                 await self._set_aside(claim, str(error), run.tally)
             except NotFound:
@@ -225,7 +243,7 @@ class Pipeline:
 
         await run.runner.work(self.queue, process, sources.keys(), job=run.only, paused=run.paused)
 
-    async def _index(self, claim: Claim, read: Read, indexer: Indexer, tally: Tally) -> None:
+    async def _index(self, claim: Claim, read: Read, indexer: Indexer, generation: int, tally: Tally) -> None:
         if claim.attempts > self.settings.ingest.attempts:
             raise ParseError(f"the program ended {claim.attempts} times while it worked on this document")
         parsed = await indexer.read(claim, read)
@@ -233,32 +251,39 @@ class Pipeline:
             await asyncio.to_thread(self.queue.unchanged, claim.document_id)
             tally(Unchanged(claim.uri))
             return
-        await asyncio.to_thread(self.queue.has_read, claim.document_id, parsed["sha256"])
-        # Before the container is published: later nobody would look for the parts any more.
-        await self._take_parts(claim, parsed.get("parts", ()), tally)
-        filled = await indexer.fill(claim, parsed, worker=self.queue.worker)
+        parts = self._parts(claim, parsed.get("parts", ()))
+        take = partial(
+            self.intake.take,
+            claim,
+            parsed["sha256"],
+            parts=parts,
+            recipe=READING,
+            generation=generation,
+            worker=self.queue.worker,
+        )
+        filled = await indexer.fill(claim, parsed, take)
         if filled is None:
             return
+        if parts:
+            tally(Enqueued(claim.uri, len(parts)))
         version, chunks = filled
         if await asyncio.to_thread(self.catalog.publish, claim.document_id, version):
             tally(Published(claim.uri, len(chunks)))
 
-    async def _take_parts(self, claim: Claim, parts: Sequence[Mapping[str, Any]], tally: Tally) -> None:
-        """Let the documents inside a document wait for their turn; those no longer in it go."""
+    def _parts(self, claim: Claim, parts: Sequence[Mapping[str, Any]]) -> list[Listed]:
+        """The documents inside a document, unless they lie too deep."""
         if claim.uri.count(INSIDE) >= MAX_DEPTH:
-            parts = ()
-        found = [
+            return []
+        return [
             Listed(
                 uri=f"{claim.uri}{INSIDE}{part['name']}",
                 fingerprint=part["sha256"],
                 size_bytes=part["size"],
                 name=part["name"],
+                reader=self.plugins.reader_of(part["name"]),
             )
             for part in parts
         ]
-        await asyncio.to_thread(self.queue.replace_parts, claim, found, READING)
-        if found:
-            tally(Enqueued(claim.uri, len(found)))
 
     async def _after_a_failure(self, claim: Claim, error: Exception, tally: Tally) -> None:
         """Try again what may have been bad luck, and set it aside when that happened too often."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from ingest.indexing import Indexer, Read
@@ -79,14 +80,14 @@ class Rebuild:
         self, waiting: deque[Claim], generation: Generation, failed: dict[str, str], run: Run
     ) -> None:
         vectors = self._pipeline.indexes.of(generation)
-        number = generation.number
         at_once = self._pipeline.at_once
-        indexer = Indexer(self._catalog, vectors, number, self._bytes_of, run.tally, at_once=at_once)
+        indexer = Indexer(vectors, self._bytes_of, run.tally, at_once=at_once)
+        take = partial(self._pipeline.intake.take_again, generation=generation.number)
 
         async def pull(number: int) -> None:
             async with run.runner.reader(number) as read:
                 while waiting:
-                    await self._fill(waiting.popleft(), read, indexer, failed, run)
+                    await self._fill(waiting.popleft(), read, indexer, take, failed, run)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -96,11 +97,17 @@ class Rebuild:
             raise first(problems) from None
 
     async def _fill(
-        self, claim: Claim, read: Read, indexer: Indexer, failed: dict[str, str], run: Run
+        self,
+        claim: Claim,
+        read: Read,
+        indexer: Indexer,
+        take: Callable[..., int | None],
+        failed: dict[str, str],
+        run: Run,
     ) -> None:
         try:
             parsed = await indexer.read(claim, read)
-            filled = await indexer.fill(claim, parsed, worker=None)
+            filled = await indexer.fill(claim, parsed, partial(take, claim))
         except (ParseError, NotFound) as error:
             failed[claim.document_id] = NOT_THERE if isinstance(error, NotFound) else str(error)
             run.tally(Quarantined(claim.uri, failed[claim.document_id]))

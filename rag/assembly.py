@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ingest.erasure import erase
 from ingest.feeder import Feeder
@@ -20,12 +20,14 @@ from rag.answering.back import question_back
 from rag.assistant import Assistant
 from rag.conversations.erasure import forget_gone
 from rag.cost.accountant import Accountant
+from rag.cost.lookups import Lookup, booked
 from rag.engine.generator import Generator
 from rag.errors import Forbidden, NotFound, SettingsError, UnknownModel
 from rag.models.lockfile import Entry, locate
 from rag.models.verification import verify
 from rag.observability.metering import metered
 from rag.rendering import PageImages
+from rag.retrieval.filters import Filter
 from rag.retrieval.reranker import ChildReranker
 from rag.retrieval.retriever import Retriever
 from rag.routing.opening import open_voices, price_of
@@ -39,7 +41,7 @@ from rag.store.jobs import Jobs
 from rag.store.queue import Queue
 from rag.store.revocation import FOLDER, epoch
 from rag.store.vectors import Vectors
-from rag.types import Document, Principal, Right
+from rag.types import Document, Passage, Principal, Right
 from rag.wire import Receipt
 from rag.workers import Worker
 
@@ -133,6 +135,28 @@ class System:
             return await self.pipeline().run(
                 paths, principal=self.principal, collection=collection, groups=groups
             )
+
+    async def search(
+        self,
+        query: str,
+        principal: Principal,
+        *,
+        collection: str | None = None,
+        limit: int | None = None,
+        only: Filter | None = None,
+    ) -> list[Passage]:
+        """Passages, best first, and what it took on the books. Raises BudgetExceeded."""
+        async with booked(self.accountant, Lookup.SEARCH, principal, collection=collection):
+            return await self.retriever.search(
+                query, principal, collection=collection, limit=limit, only=only
+            )
+
+    async def embed(
+        self, texts: Sequence[str], principal: Principal, *, side: Literal["query", "document"]
+    ) -> list[list[float]]:
+        """A vector for each text, and what they took on the books. Raises BudgetExceeded."""
+        async with booked(self.accountant, Lookup.VECTORS, principal):
+            return await self.vectors.embed(texts, side=side)
 
     async def document(self, document_id: str, principal: Principal) -> Document:
         """One document. Raises NotFound, also for one that the principal may not read."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 from rag.answering.account import Account, work_of
 from rag.answering.brief import filled, refusal, worth_warming
@@ -25,7 +24,6 @@ from rag.answering.tables.evidence import MOST_ROWS, PRECISION, compute
 from rag.answering.worded import Said, Tally, structured, to_read, worded
 from rag.cost.accountant import Accountant
 from rag.cost.meter import Work
-from rag.cost.rates import exchange
 from rag.engine.generator import Finished
 from rag.engine.inquiry import Inquiry
 from rag.errors import BadRequest, EgressDenied
@@ -266,13 +264,15 @@ class Assistant:
         speaker = voice.speak(case.principal, materials)
         if isinstance(speaker, Cleared):
             case.sent.append(speaker)
+            case.docket.ticket.sending(speaker, tier=tier)
+        else:
+            case.docket.ticket.generating()
         case.inquiry = Inquiry(speaker, case.epoch)
 
         def booked(finished: Finished) -> None:
             case.docket.ticket.add(work_of(finished), tier=tier)
 
         case.account.on_finished = booked
-        case.docket.ticket.generating()
         return Drafter(case.inquiry, self.settings, voice.template, case.principal, case.manner)
 
     async def _materials(self, case: Case, selection: Selection) -> list[Material]:
@@ -306,12 +306,7 @@ class Assistant:
         account, docket = case.account, case.docket
         ticket = docket.ticket
         ticket.add(Work(cpu_s=account.children.seconds), tier=answer.tier)
-        for each in case.sent:
-            if receipt := each.receipt:
-                rate = exchange(receipt.currency, self.accountant.settings.cost)
-                ticket.add(Work(external=receipt.amount * rate), tier=answer.tier)
-        egress: dict[str, Any] = {"receipts": [asdict(each.receipt) for each in case.sent if each.receipt]}
-        charge = await asyncio.to_thread(docket.settle, answer, egress if egress["receipts"] else None)
+        charge = await asyncio.to_thread(docket.settle, answer)
         told = "; ".join(each.egress for each in case.sent if each.receipt)
         return replace(
             answer,

@@ -16,6 +16,7 @@ RagError
 ├── PayloadTooLarge             413 the body is larger than the limit
 ├── QuotaExceeded               403 the tenant has no room for more documents
 ├── SettingsError               500 rag.toml, ingest.toml or a RAG_ variable is wrong
+├── BackupError                 500 a backup is none, unfinished, altered or newer than this program
 ├── ModelError                  500 a model file is missing, changed or cannot run here
 │   ├── ModelMismatch           500 the file is not the one that models.lock pins
 │   └── DecodeError             500 llama.cpp refused or failed a batch
@@ -156,6 +157,12 @@ class SettingsError(RagError):
     """rag.toml, ingest.toml or a RAG_ variable holds a value that cannot be used."""
 
     code = "settings_error"
+
+
+class BackupError(RagError):
+    """A backup is none, was interrupted, is damaged or altered, or newer than this program."""
+
+    code = "backup_error"
 
 
 class ModelError(RagError):

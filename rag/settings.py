@@ -32,7 +32,7 @@ def nothing_or_enough(tokens: int) -> int:
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ServerSettings(Section):
@@ -134,6 +134,9 @@ class IngestSettings(Section):
     passwords: tuple[str, ...] = Field((), description="tried on encrypted documents")
     parser: Literal["auto", "fast", "unstructured"] = Field(
         "auto", description="auto: ours, and unstructured where it fails; fast: ours only"
+    )
+    parsers: dict[str, str] = Field(
+        {}, description='your own, by extension or media type: {".dwg": "package.module:Class"}'
     )
 
 
@@ -243,7 +246,7 @@ class CostSettings(Section):
     """What money is counted in, and what one question may cost."""
 
     currency: str = "EUR"
-    exchange: dict[str, float] = Field(
+    exchange: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict, description="what one unit of another currency is worth, as {USD = 0.9}"
     )
     max_per_query: float = Field(0.0, ge=0, description="the most that one question may cost; 0: no cap")
@@ -265,7 +268,7 @@ class BudgetSettings(Section):
     tenant: str = "default"
     period: Literal["day", "month"] = "month"
     unit: Literal["money", "wh", "gco2e", "seconds"] = "money"
-    limit: float = Field(gt=0)
+    limit: float = Field(ge=1e-6, le=1e9)
     soft: float = Field(0.8, gt=0, le=1)  # part of the limit from which on there are warnings
     on_limit: Literal["degrade", "refuse"] = "degrade"
 
@@ -296,7 +299,8 @@ class TierSettings(Section):
     kind: Literal["extract", "local", "remote", "external"]
     model: str = ""  # local: a name in models.lock; remote and external: its name there
     urls: tuple[str, ...] = ()  # several servers may share the work
-    url_prices: tuple[float, ...] = ()  # of a token at each of them, against each other; empty: all the same
+    # Of a token at each of them, against each other; empty: all the same.
+    url_prices: tuple[Annotated[float, Field(ge=0)], ...] = ()
     template: str = "chatml"  # chat template of a remote model
     api_key_env: str = ""  # the environment variable that holds the key
     price: str = ""  # measured, or a name in rag/cost/prices.json or [prices]; empty: by the model's name

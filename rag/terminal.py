@@ -9,13 +9,14 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from rag.answering.events import Delta, Event, Final
 from rag.errors import WorkerError
 from rag.settings import Settings
 from rag.types import Answer, Citation, Outcome, Passage
+from rag.visible import visible
 from rag.wire import rag_part
 
 
@@ -51,14 +52,15 @@ def show_evidence(answer: Answer, *, sources: bool) -> None:
         typer.echo()
         show_passages(answer.passages)
     for note in (*answer.notes, *answer.warnings):
-        typer.secho(f"\nnote: {note}", fg="yellow")
+        typer.secho(f"\nnote: {visible(note)}", fg="yellow")
     typer.secho(f"\n{figures(answer)}", dim=True)
 
 
 def place(citation: Citation) -> str:
     """Document, page and section of a citation."""
     page = f"page {citation.page}" if citation.page else ""
-    return ", ".join(dict.fromkeys(part for part in (citation.title, page, citation.section) if part))
+    parts = (visible(citation.title), page, visible(citation.section))
+    return ", ".join(dict.fromkeys(part for part in parts if part))
 
 
 def figures(answer: Answer) -> str:
@@ -91,7 +93,8 @@ def show_passages(passages: Sequence[Passage]) -> None:
         where = " ".join([*(f"p. {page}" for page in chunk.pages[:1]), " > ".join(chunk.heading_path)])
         text = " ".join(chunk.text.split())[:160]
         scores = (f"{passage.score:.3f}", score(passage.dense), score(passage.sparse))
-        table.add_row(str(number), *scores, escape(passage.title), escape(where), escape(text))
+        # As text: rich would read brackets as its markup and :x: as a picture.
+        table.add_row(str(number), *scores, *(Text(visible(each)) for each in (passage.title, where, text)))
     Console().print(table)
 
 

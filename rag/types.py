@@ -262,6 +262,7 @@ class Answer:
     the model's tokens ended before its words. `notes`: what a reader should know beside, such as editions
     that differ. `unchecked`: JSON pointers of values that cannot be read off a text. `why`: why this tier.
     `warnings`: of budgets that are nearly spent, and of what was left out to stay within one.
+    `conversation`, `message`: where it is kept, if it was asked in a kept conversation.
     """
 
     text: str
@@ -282,3 +283,5 @@ class Answer:
     why: str = ""
     model_sha256: str = ""
     warnings: tuple[str, ...] = ()
+    conversation: str = ""
+    message: str = ""

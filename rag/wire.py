@@ -397,6 +397,8 @@ class RagPart(BaseModel):
             why=self.why,
             model_sha256=self.model_sha256,
             warnings=tuple(self.warnings),
+            conversation=self.conversation or "",
+            message=self.message or "",
         )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ingest.commands.deeds import record
-from ingest.commands.feed import Json, opened
+from ingest.commands.opening import Json, opened
 from ingest.commands.show import progress, show
 from ingest.forecast import Forecast, of_chunks, rates
 from ingest.jobs import Summary

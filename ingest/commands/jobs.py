@@ -1,4 +1,4 @@
-"""`rag jobs`: see what runs and ran, pause it, let it go on, cancel it, try again what was quarantined."""
+"""`rag jobs`: see what runs and ran, pause, resume or cancel it, put it first, retry what was quarantined."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ingest.commands.feed import Json, opened
+from ingest.commands.deeds import record
+from ingest.commands.opening import Json, opened
 from ingest.commands.show import details, jobs_table, progress, show
 from ingest.jobs import Summary
 from rag.store.jobs import Job, Jobs
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Its id, as `rag jobs` prints it.")]
 
-app = typer.Typer(help="Runs of ingestion: see, pause, resume, cancel, retry.", invoke_without_command=True)
+EVERY_JOB = "all"  # what the audit log calls them
+HELP = "Runs of ingestion: see, pause, resume, cancel, retry. One may be put before others."
+
+app = typer.Typer(help=HELP, invoke_without_command=True)
 
 
 @app.callback()
@@ -54,14 +58,14 @@ def show_one(context: typer.Context, job: JobId, as_json: Json = False) -> None:
 @app.command()
 def pause(context: typer.Context, job: JobId) -> None:
     """Let its documents wait; those in work are finished first."""
-    turn(context, job, Jobs.pause)
+    turn(context, job, "pause", Jobs.pause)
     typer.echo(f"{job} is paused; rag jobs resume {job} lets it go on")
 
 
 @app.command()
 def resume(context: typer.Context, job: JobId) -> None:
     """Let a paused run go on: where it waits, or here when its process has ended."""
-    turn(context, job, Jobs.resume)
+    turn(context, job, "resume", Jobs.resume)
 
     async def go_on() -> Summary | None:
         async with opened(context) as system:
@@ -83,7 +87,7 @@ def resume(context: typer.Context, job: JobId) -> None:
 @app.command()
 def cancel(context: typer.Context, job: JobId) -> None:
     """End a run. What it has published stays; the rest is as it was before."""
-    turn(context, job, Jobs.cancel)
+    turn(context, job, "cancel", Jobs.cancel)
 
     async def take_back() -> int:
         async with opened(context) as system:
@@ -94,13 +98,27 @@ def cancel(context: typer.Context, job: JobId) -> None:
 
 
 @app.command()
+def priority(
+    context: typer.Context,
+    job: JobId,
+    value: Annotated[int, typer.Argument(metavar="PRIORITY", help="A higher one goes first; 0 is usual.")],
+) -> None:
+    """Let what it has still to do go before, or behind, that of others."""
+    turn(context, job, "priority", lambda jobs, name: jobs.prioritise(name, value))
+    typer.echo(f"{job} has priority {value}")
+
+
+@app.command()
 def retry(context: typer.Context, job: Annotated[str | None, typer.Argument(metavar="[JOB]")] = None) -> None:
     """Let quarantined documents wait again, of one run or all, and do them."""
 
     async def again() -> tuple[int, Summary]:
         async with opened(context) as system:
             pipeline = system.pipeline()
+            if job:
+                await asyncio.to_thread(pipeline.jobs.get, job, system.principal)
             count = await asyncio.to_thread(pipeline.queue.retry, job)
+            record(system, "jobs.retry", job or EVERY_JOB)
             with progress(quiet=False) as listener:
                 return count, await pipeline.work(on_event=listener)
 
@@ -109,14 +127,15 @@ def retry(context: typer.Context, job: Annotated[str | None, typer.Argument(meta
     show(summary)
 
 
-def turn(context: typer.Context, job: str, change: Callable[[Jobs, str], None]) -> None:
-    """Change the state of a run of this tenant."""
+def turn(context: typer.Context, job: str, deed: str, change: Callable[[Jobs, str], None]) -> None:
+    """Change a run of this tenant, and tell the audit log."""
 
     async def do() -> None:
         async with opened(context) as system:
             jobs: Jobs = system.pipeline().jobs
             await asyncio.to_thread(jobs.get, job, system.principal)
             await asyncio.to_thread(change, jobs, job)
+            record(system, f"jobs.{deed}", job)
 
     asyncio.run(do())
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-from ingest.forecast import duration
+from ingest.forecast import Forecast, duration
 from ingest.jobs import (
     Embedded,
     Enqueued,
@@ -26,8 +28,11 @@ from ingest.jobs import (
     Tally,
     Unchanged,
 )
+from ingest.sources.source import Changes
 from rag.store.jobs import Job
-from rag.types import JobState
+from rag.store.plan import Plan
+from rag.types import Document, JobState
+from rag.visible import visible
 
 
 @contextmanager
@@ -76,7 +81,12 @@ def show(summary: Summary) -> None:
     if summary.stopped:
         typer.secho(f"  {summary.job} was {summary.stopped}", fg="yellow", err=True)
     for uri, reason in summary.quarantined:
-        typer.secho(f"  quarantined {uri}: {reason}", fg="yellow", err=True)
+        typer.secho(f"  quarantined {visible(uri)}: {reason}", fg="yellow", err=True)
+
+
+def cell(text: str) -> Text:
+    """A name in a table as it is: nothing in it is markup or an emoji."""
+    return Text(visible(text))
 
 
 def jobs_table(jobs: Sequence[Job]) -> Table:
@@ -87,8 +97,8 @@ def jobs_table(jobs: Sequence[Job]) -> Table:
         table.add_row(
             job.id,
             state_of(job),
-            escape(job.source) or "paths",
-            escape(job.collection),
+            cell(job.source or "paths"),
+            cell(job.collection),
             str(job.progress.get("documents", 0)),
             str(job.waiting),
             str(job.quarantined),
@@ -131,3 +141,30 @@ def details(job: Job) -> Iterator[str]:
         )
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in progress["stages"].items())
         yield f"  {stages} ({progress['workers']} readers); {pace(progress) or 'nothing embedded'}"
+
+
+def show_plan(
+    name: str, plan: Plan, changes: Changes, expected: Forecast, documents: list[Document], as_json: bool
+) -> None:
+    """The difference between a source and the catalog, and what it will take to make it good."""
+    uris = {document.id: document.uri for document in documents}
+    difference = {
+        "new": [item.uri for item in plan.new],
+        "changed": [item.uri for item in plan.changed],
+        "regrouped": [item.uri for item in plan.regrouped],
+        "gone": [uris.get(document_id, document_id) for document_id in plan.gone],
+    }
+    if as_json:
+        counts = {"unchanged": len(plan.unchanged), "quarantined": len(plan.quarantined)}
+        found = {"source": name, **difference, **counts, "problems": changes.problems}
+        typer.echo(json.dumps({**found, "forecast": asdict(expected)}, ensure_ascii=False, indent=2))
+        return
+    if name:
+        typer.secho(name, bold=True)
+    for sign, kind in (("+", "new"), ("~", "changed"), ("=", "regrouped"), ("-", "gone")):
+        for uri in difference[kind]:
+            typer.echo(f"{sign} {visible(uri)}")
+    for uri, reason in changes.problems:
+        typer.secho(f"! {visible(uri)}: {reason}", fg="yellow")
+    typer.echo(f"{len(plan.unchanged)} unchanged, {len(plan.quarantined)} quarantined")
+    typer.secho(str(expected), dim=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ingest.alike import Alike, alike, groups, newest
-from ingest.commands.feed import Json, opened
+from ingest.commands.opening import Json, opened
 from ingest.duplicates import ALIKE
 
 

@@ -70,26 +70,29 @@ class Reader:
             self._in_title = tag == "title"
             self._has_sheet = self._has_sheet or is_style_sheet(tag, attributes)
             return
-        style = squeezed(attributes["style"]) if "style" in attributes else ""
-        gone = "hidden" in attributes or (style != "" and is_gone(style))
-        gone = gone and tag not in VOID and tag not in PAGE
-        if tag in SKIPPED or gone:
+        style, gone = "", False
+        if attributes:  # most tags have none
+            style = squeezed(attributes["style"]) if "style" in attributes else ""
+            gone = "hidden" in attributes or (style != "" and is_gone(style))
+            gone = gone and tag not in VOID and tag not in PAGE
+        if gone or tag in SKIPPED:
             self._skipping, self._depth, self._unseen = tag, 1, gone
             self._has_sheet = self._has_sheet or tag == "style"
             return
-        if style or "bgcolor" in attributes or "color" in attributes:
+        if attributes and (style or "bgcolor" in attributes or "color" in attributes):
             self._repaint(style, attributes)
-        self._open(tag, attributes)
+        if tag not in FLOWING:
+            self._open(tag, attributes)
 
     def _open(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag == "title":
-            self._in_title = True
-        elif tag == "br":
-            self._text.append("\n")
-        elif tag in ("td", "th"):
+        if tag in ("td", "th"):
             if self._tables:
                 self._finish_cell()
                 self._tables[-1].cell = (span(attributes, "colspan"), span(attributes, "rowspan"))
+        elif tag == "title":
+            self._in_title = True
+        elif tag == "br":
+            self._text.append("\n")
         elif tag == "tr" and self._tables:
             self._finish_cell()
             self._tables[-1].grid.row()
@@ -97,7 +100,7 @@ class Reader:
             self._open_table()
         elif tag == "img" and attributes.get("alt"):
             self._text.append(f" {attributes['alt']} ")
-        elif tag not in FLOWING:
+        else:
             self._break()
             self._heading = HEADINGS.get(tag, self._heading)
             self._code += tag == "pre"
@@ -116,11 +119,13 @@ class Reader:
             self._depth -= tag == self._skipping
             if self._depth == 0:
                 self._skipping = ""
+        elif tag in FLOWING:
+            return
         elif tag in ("td", "th"):
             self._finish_cell()
         elif tag == "table" and self._tables:
             self._close_table()
-        elif tag not in FLOWING and tag not in ("tr", "br", "title"):
+        elif tag not in ("tr", "br", "title"):
             self._break()
             self._heading = 0 if tag in HEADINGS else self._heading
             self._code -= tag == "pre" and self._code > 0
@@ -198,14 +203,15 @@ class Reader:
         """Put the text since the last cell into its cell."""
         if not self._tables:
             return
-        if not self._text and not self._tables[-1].cell:
+        open_table, pieces = self._tables[-1], self._text
+        if not pieces and not open_table.cell:
             return
-        text, self._text = " ".join("".join(self._text).split()), []
-        open_table = self._tables[-1]
+        self._text = []
+        text = pieces[0] if len(pieces) == 1 else "".join(pieces)
         if open_table.cell:
             width, height = open_table.cell
             open_table.grid.cell(text, width=width, height=height)
-        elif text:  # a caption, or text where no cell is
+        elif text.strip():  # a caption, or text where no cell is
             open_table.grid.row()
             open_table.grid.cell(text)
         open_table.cell = None
@@ -214,15 +220,17 @@ class Reader:
         self._finish_cell()
         closed = self._tables.pop()
         rows, self._text = closed.grid.finished(), closed.before
+        if not self._tables and max((len(row) for row in rows), default=0) > 1:
+            if block := table(rows):
+                self.blocks.append(block)
+            return
+        rows = [[" ".join(cell.split()) for cell in row] for row in rows]
         if self._tables:
             # A table inside a cell reads as the text of that cell.
             inner = " ; ".join(" ".join(filter(None, row)) for row in rows if any(row))
             self._text.append(f" {inner} ")
             return
-        if max((len(row) for row in rows), default=0) <= 1:
-            self.blocks += [Block("text", row[0]) for row in rows if row and row[0]]
-        elif block := table(rows):
-            self.blocks.append(block)
+        self.blocks += [Block("text", row[0]) for row in rows if row and row[0]]
 
 
 def parse(data: bytes | str) -> ParsedDocument:

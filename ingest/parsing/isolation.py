@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class ParseService:
 
     `parser`: auto tries ours and then the second one, fast only ours, unstructured the second one wherever
     it reads the format. `passwords` are tried on encrypted documents. `ocr_languages` None: no OCR.
+    `plugins`: parsers of others by media type, found on `search` too.
     """
 
     methods = ("read",)
@@ -40,25 +42,33 @@ class ParseService:
         ocr_languages: str | None,
         passwords: Sequence[str] = (),
         parser: str = "auto",
+        plugins: Mapping[str, str] | None = None,
+        search: Sequence[str] = (),
     ) -> None:
         measure = TokenCounter(Path(model))
         budget = min(chunk_tokens, measure.budget)
         self._limits = Limits(max_file_bytes, memory_bytes, budget, measure.spans)
+        self._plugins = dict(plugins or {})
+        sys.path += [each for each in search if each not in sys.path]
         self._confinement = Confinement(timeout_s=timeout_s, memory_bytes=memory_bytes)
         self._passwords, self._ocr_languages, self._parser = tuple(passwords), ocr_languages, parser
         preload()
         gc.collect()
         gc.freeze()  # the children's collector must not touch, and so copy, our pages
 
-    def read(self, path: str, name: str = "", known_sha256: str = "", originals: str = "") -> dict[str, Any]:
+    def read(
+        self, path: str, name: str = "", known_sha256: str = "", originals: str = "", reader: str = ""
+    ) -> dict[str, Any]:
         """Chunks, parts, title, media type, pages, language, sha256, warnings, CPU seconds of a file.
 
         `name` tells kinds of plain text apart where the path does not. For bytes of `known_sha256` nothing is
         parsed: the answer is {"sha256", "same"}. Parts are written below `originals`, by their digest.
-        Raises a ParseError, or NotFound.
+        `reader`: the parser of others that reads it; empty: ours, unless one has its media type.
+        Raises a ParseError, NotFound, or SettingsError for such a parser that cannot be loaded.
         """
         options = Options(name or Path(path).name, self._passwords, self._ocr_languages)
-        task = Task(Path(path), options, known_sha256, originals, by_second=self._parser == "unstructured")
+        by_second = self._parser == "unstructured"
+        task = Task(Path(path), options, known_sha256, originals, by_second, reader, self._plugins)
         result = self._try(task)
         if self._parser == "auto" and result.pop("retry", False):
             other = self._try(dataclasses.replace(task, by_second=True))
@@ -86,6 +96,6 @@ class ParseService:
             return {**outcome.result, "cpu_s": outcome.cpu_s}
         assert outcome.error is not None
         # It crashed; a limit would only be met again.
-        readable = bool(outcome.note) and second.reads(Format[outcome.note])
+        readable = outcome.note in Format.__members__ and second.reads(Format[outcome.note])
         retry = isinstance(outcome.error, Damaged) and readable and not task.by_second
         return {"error": to_wire(outcome.error), "retry": retry, "cpu_s": outcome.cpu_s}

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import mimetypes
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ingest.chunking import chunk
-from ingest.parsing import parser, second
+from ingest.parsing import parser, plugin, second
 from ingest.parsing.blocks import Block, ParsedDocument, Part
 from ingest.parsing.confinement import PROGRESS
 from ingest.parsing.detection import Format
 from ingest.parsing.parser import Options
 from ingest.ruler import Spans
-from rag.errors import Damaged, LimitExceeded, NoText, NotFound, ParseError, to_wire
+from rag.errors import Damaged, LimitExceeded, NoText, NotFound, ParseError, SettingsError, to_wire
 
 # Formats in which another parser may find text where ours found none; a scan stays a scan.
 OTHERS_MAY_FIND_TEXT = {Format.DOCX, Format.PPTX, Format.ODT, Format.EPUB, Format.HTML}
@@ -25,13 +26,18 @@ OTHERS_MAY_FIND_TEXT = {Format.DOCX, Format.PPTX, Format.ODT, Format.EPUB, Forma
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One document to read. `originals`: the folder its parts go to; empty: they are only named."""
+    """One document to read. `originals`: the folder its parts go to; empty: they are only named.
+
+    `reader`: the parser of others that reads it; empty: ours, unless `plugins` has one for its media type.
+    """
 
     path: Path
     options: Options
     known_sha256: str
     originals: str
     by_second: bool
+    reader: str = ""
+    plugins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,8 @@ class Reading:
 
     def __init__(self, task: Task, limits: Limits, note: Callable[[str], None]) -> None:
         self._task, self._limits, self._note = task, limits, note
-        self._kind: Format | None = None
+        self._kind: Format | None = None  # of a document that our parsers read
+        self._reader = task.reader
 
     def run(self) -> dict[str, Any]:
         """What `ParseService.read` answers, or {"error", "retry"}, or what must be loaded before."""
@@ -60,12 +67,12 @@ class Reading:
             problem: ParseError = LimitExceeded(f"reading it took more than {megabytes} MiB of memory")
         except RecursionError:
             problem = Damaged("it is nested too deeply")
-        except NotFound as error:
+        except (NotFound, SettingsError) as error:
             return {"error": to_wire(error)}
         except ParseError as error:
             problem = error
         except Exception as error:  # the worker loop of one document: a parser's bug is its problem alone
-            name = self._kind.name if self._kind else "first"
+            name = self._kind.name if self._kind else self._reader or "first"
             problem = Damaged(f"the {name} parser failed: {type(error).__name__}")
         return {"error": to_wire(problem), "retry": self._is_worth_another(problem)}
 
@@ -75,7 +82,12 @@ class Reading:
         if digest == self._task.known_sha256:
             return {"sha256": digest, "same": True}
         options = dataclasses.replace(self._task.options, progress=lambda: self._note(PROGRESS))
+        if self._reader:
+            return {"sha256": digest, "media_type": guessed(options.name), **self._foreign(data)}
         kind, data = parser.opened(data, options)
+        self._reader = self._task.plugins.get(kind, "")
+        if self._reader:
+            return {"sha256": digest, "media_type": kind.value, **self._foreign(data)}
         self._kind = kind
         self._note(kind.name)
         if not self._task.by_second or not second.reads(kind):
@@ -85,6 +97,11 @@ class Reading:
         else:
             document = second.read(kind, data, options)
         return {"sha256": digest, "media_type": kind.value, **self._answer(document)}
+
+    def _foreign(self, data: bytes) -> dict[str, Any]:
+        """What the parser of others makes of it; where it fails, no other one tries."""
+        self._note(self._reader)
+        return self._answer(parser.finished(plugin.read(self._reader, data, self._task.options.name)))
 
     def _bytes(self) -> bytes:
         try:
@@ -121,13 +138,18 @@ class Reading:
         return isinstance(problem, Damaged)
 
 
+def guessed(name: str) -> str:
+    """The media type that a name promises."""
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
 def kept(part: Part, originals: str) -> dict[str, Any]:
     """The name, digest and size of a part, its bytes written once under the digest."""
     digest = hashlib.sha256(part.data).hexdigest()
     if originals:
         place = Path(originals) / digest[:2] / digest
         if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             unfinished = leftover(originals, os.getpid())
             with unfinished.open("wb") as file:
                 file.write(part.data)

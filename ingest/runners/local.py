@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from ingest.indexing import Read
 from ingest.parsing.confinement import MAX_STEPS, STEP_S
+from ingest.parsing.plugin import Plugins
 from ingest.runners.runner import Runner
 from rag.settings import IngestSettings
 from rag.store.originals import FOLDER
@@ -33,7 +35,7 @@ class LocalRunner(Runner):
         worker = Worker(PARSE_SERVICE, parse_config(self._settings, self._model), name=f"parse-{number}")
         originals = str(self._home.resolve() / FOLDER)
 
-        async def read(path: Path, name: str, known_sha256: str) -> dict[str, Any]:
+        async def read(path: Path, name: str, known_sha256: str, reader: str = "") -> dict[str, Any]:
             reply: dict[str, Any] = await worker.call(
                 "read",
                 timeout_s=patience_s(self._settings),
@@ -41,6 +43,7 @@ class LocalRunner(Runner):
                 name=name,
                 known_sha256=known_sha256,
                 originals=originals,
+                reader=reader,
             )
             return reply
 
@@ -64,6 +67,9 @@ def parse_config(settings: IngestSettings, model: Path) -> dict[str, Any]:
         "ocr_languages": settings.ocr_languages if settings.ocr != "off" else None,
         "passwords": list(settings.passwords),
         "parser": settings.parser,
+        "plugins": Plugins.of(settings.parsers).by_media_type(),
+        # Where the parsers of others are found: as here, also where a script or ingest.toml brought them.
+        "search": [os.path.abspath(each) for each in sys.path],
     }
 
 

@@ -28,15 +28,16 @@ class Asked:
     mtime_ns: int
     name: str
     known_sha256: str
+    reader: str = ""
 
     @classmethod
-    def of(cls, path: Path, name: str, known_sha256: str) -> Asked:
+    def of(cls, path: Path, name: str, known_sha256: str, reader: str = "") -> Asked:
         """Raises NotFound when there is no such file."""
         try:
             facts = path.stat()
         except OSError as error:
             raise NotFound(f"{path} cannot be read: {error.strerror}") from None
-        return cls(str(path), facts.st_size, facts.st_mtime_ns, name, known_sha256)
+        return cls(str(path), facts.st_size, facts.st_mtime_ns, name, known_sha256, reader)
 
     def is_here(self) -> bool:
         """Whether this machine has the same file at that path: it is shared, or this is the same machine."""
@@ -79,6 +80,7 @@ class ParseNode:
             name=asked.name,
             known_sha256=asked.known_sha256,
             originals=str(self._parts),
+            reader=asked.reader,
         )
 
     async def part(self, sha256: str) -> bytes:

@@ -203,9 +203,9 @@ class RayRunner(Runner):
                 pool, self._pool = self._pool, None
                 await pool.close()
 
-    async def _read(self, path: Path, name: str, known_sha256: str) -> dict[str, Any]:
+    async def _read(self, path: Path, name: str, known_sha256: str, reader: str = "") -> dict[str, Any]:
         assert self._pool
-        asked = await asyncio.to_thread(Asked.of, path, name, known_sha256)
+        asked = await asyncio.to_thread(Asked.of, path, name, known_sha256, reader)
         async with self._pool.one() as actor:
             reply = await actor.read.remote(asked)
             if "absent" in reply:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from ingest.schedule import Schedule
 from ingest.sources import clone, pages
-from ingest.sources.folder import FolderSource
+from ingest.sources.folder import FolderSource, Links
 from ingest.sources.git import GitSource
 from ingest.sources.imap import Account, ImapSource
 from ingest.sources.selection import Rule, Selection, expression
@@ -117,6 +117,7 @@ class Folder(Declared):
     type: Literal["folder"]
     paths: Annotated[list[str], Field(min_length=1)]
     posix_permissions: bool = False
+    links: Literal["inside", "all"] = "inside"
 
     def open(self, home: Path, max_file_bytes: int) -> FolderSource:
         return FolderSource(
@@ -126,6 +127,7 @@ class Folder(Declared):
             name=self.name,
             selection=self.selection(),
             posix_permissions=self.posix_permissions,
+            links=Links(self.links),
         )
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,7 +25,16 @@ RACY_NS = 2_000_000_000
 # After these we know that nothing can be read there; after others (a failing disk) we know nothing.
 NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 
+LEADS_OUT = 'is a link that leads out of the folder: name its target as a source too, or set links = "all"'
+
 Readers = frozenset[str] | None  # None: everybody
+
+
+class Links(StrEnum):
+    """Which links are followed. Who may write in a folder could else read whatever we may read."""
+
+    INSIDE = "inside"
+    ALL = "all"
 
 
 @dataclass(slots=True)
@@ -47,8 +57,8 @@ class Walk:
 class FolderSource:
     """Everything below some paths but hidden files, Office's lock files (~$) and our own home.
 
-    Links are followed, each folder once. `posix_permissions`: readers come from mode and group of file and
-    folders; access control lists are not looked at.
+    Links are followed as far as `links` says, each folder once. `posix_permissions`: readers come from mode
+    and group of file and folders; access control lists are not looked at.
     """
 
     def __init__(
@@ -60,6 +70,7 @@ class FolderSource:
         name: str = "",
         selection: Selection | None = None,
         posix_permissions: bool = False,
+        links: Links = Links.INSIDE,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.name = name
@@ -68,6 +79,7 @@ class FolderSource:
         self._max_file_bytes = max_file_bytes
         self._selection = selection or Selection()
         self._posix_permissions = posix_permissions
+        self._inside = () if links is Links.ALL else tuple(os.path.realpath(root) for root in self._roots)
         self._clock_ns = clock_ns
 
     def changes(self, cursor: str = "") -> Changes:
@@ -91,6 +103,8 @@ class FolderSource:
         path = Path(uri)
         if not any(is_under(uri, root.as_posix()) for root in self._roots) or not path.is_file():
             raise NotFound(f"no file {shown(uri)}")
+        if self._leads_out(uri):
+            raise SourceError(f"{shown(uri)} {LEADS_OUT}")
         if (size := path.stat().st_size) > self._max_file_bytes:
             raise LimitExceeded(f"{size} bytes; ingest.max_file_bytes allows {self._max_file_bytes}")
         if not os.access(path, os.R_OK):
@@ -169,7 +183,9 @@ class FolderSource:
                 continue
             path = f"{relative}/{entry.name}" if relative else entry.name
             try:
-                if entry.is_dir():
+                if entry.is_symlink() and self._leads_out(entry.path):
+                    walk.problems.append((shown(entry.path), LEADS_OUT))
+                elif entry.is_dir():
                     if not self._selection.skips(path):
                         folders.append((entry.path, path, within))
                 elif entry.is_file():
@@ -177,6 +193,11 @@ class FolderSource:
             except OSError as error:
                 walk.failed(entry.path, error)
         return folders
+
+    def _leads_out(self, path: str) -> bool:
+        """Whether a path ends outside our folders, by whatever links are on the way."""
+        real = os.path.realpath(path)
+        return bool(self._inside) and not any(is_under(real, root) for root in self._inside)
 
     def _look_at(self, walk: Walk, file: str, relative: str, about: os.stat_result, within: Readers) -> None:
         if not is_storable(file):

@@ -11,11 +11,11 @@ from rag.accounts.groups import Groups
 from rag.accounts.keys import Key, Keys, Limits
 from rag.accounts.names import plain
 from rag.accounts.pepper import Pepper
-from rag.accounts.roles import Role
+from rag.accounts.roles import RIGHTS, Role
 from rag.accounts.sessions import Sessions
 from rag.accounts.tenants import Tenants
 from rag.accounts.users import User, Users
-from rag.errors import AlreadyExists
+from rag.errors import AlreadyExists, BadRequest
 from rag.settings import LimitsSettings
 from rag.store.database import Database
 
@@ -53,9 +53,17 @@ class Accounts:
     ) -> tuple[Key, str]:
         """A key for a user, who is made if need be, as `role` and in `groups`; the key and its secret.
 
-        Raises AlreadyExists when there is the user with another role: a key does not change that.
+        Raises AlreadyExists when there is the user with another role: a key does not change that;
+        BadRequest when nothing is left of the rights that the key is limited to.
         """
-        holder = self.users.named(user, tenant) or self._enter(user, tenant, role or Role.READER, groups)
+        known = self.users.named(user, tenant)
+        held = known.role if known else role or Role.READER
+        if limits and limits.rights is not None and not limits.rights & RIGHTS[held]:
+            raise BadRequest(
+                f"the key could do nothing: {user!r} is a {held.value}, who has the rights "
+                f"{', '.join(sorted(RIGHTS[held]))}"
+            )
+        holder = known or self._enter(user, tenant, role or Role.READER, groups)
         if role is not None and holder.role is not role:
             raise AlreadyExists(
                 f"there is a user {user!r} with the role {holder.role.value!r}; limit the key by its rights"

@@ -57,6 +57,12 @@ class Tenants:
             connection.execute(insert(tenants).values({**kept, **quotas, "name": name}))
         return self.quota(name)
 
+    def check_size(self, tenant: str, size_bytes: int) -> None:
+        """Raises QuotaExceeded when a tenant has no room for so many bytes even if it held nothing else."""
+        quota = self.quota(tenant)
+        if quota.bytes and size_bytes > quota.bytes:
+            raise QuotaExceeded(f"{size_bytes} bytes are more than the {quota.bytes} your tenant may hold")
+
     def check_room(self, tenant: str, size_bytes: int, more: int = 1) -> None:
         """Raises QuotaExceeded when a tenant has no room for so many `more` documents and bytes."""
         quota = self.quota(tenant)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import Any
 
 from rag.answering.manner import Manner
 from rag.answering.quotes import Selection
@@ -16,6 +15,7 @@ from rag.cost.guardrail import Plan, Step
 from rag.cost.ledger import Ending
 from rag.cost.meter import Charge
 from rag.cost.ticket import Ticket
+from rag.engine.generator import Priority
 from rag.errors import BudgetExceeded, RagError
 from rag.routing.egress import Material
 from rag.routing.recording import line
@@ -28,7 +28,6 @@ from rag.store.vectors import Vectors
 from rag.types import Answer, Message, Passage, Principal
 
 FRAME_TOKENS = 160  # of a prompt beside question and passages: instructions and the chat template's marks
-CHARACTERS_PER_TOKEN = 2  # of a question, at worst, in most languages and vocabularies
 
 
 @dataclass(slots=True)
@@ -61,14 +60,14 @@ class Docket:
         }
         return (f"{told[step]} to stay within the budget",) if step in told else ()
 
-    def settle(self, answer: Answer, egress: dict[str, Any] | None) -> Charge:
+    def settle(self, answer: Answer) -> Charge:
         """Book the answer."""
         others = [asdict(each) for each in self.decision.alternatives]
         route = {**json.loads(line(self.decision)), "alternatives": others, "drafts": self.drafts}
         facts = {"sha256": answer.model_sha256} if answer.model_sha256 else None
         outcome = Ending.CACHED if answer.cached else Ending.OK
         return self.ticket.settle(
-            outcome=outcome, tier=answer.tier, model=answer.model, route=route, facts=facts, egress=egress
+            outcome=outcome, tier=answer.tier, model=answer.model, route=route, facts=facts
         )
 
 
@@ -121,6 +120,7 @@ class Clerk:
             passages=plan.passages,
             passage_tokens=plan.passage_tokens,
             smaller=self.voices.cheaper(decision.tier, closed),
+            can_wait=manner.priority is Priority.BATCH,
             most=most,
         )
         ticket = await asyncio.to_thread(opening)
@@ -191,7 +191,8 @@ class Clerk:
         if voice is None:
             return Plan(tier, 0, 0)
         passages = self.settings.context_tokens
-        prompt = FRAME_TOKENS + passages + -(-len(question) // CHARACTERS_PER_TOKEN)
+        # No vocabulary makes more tokens of a text than it has bytes.
+        prompt = FRAME_TOKENS + passages + len(question.encode())
         most = manner.max_tokens or voice.max_tokens or self.settings.max_tokens
         return Plan(tier, prompt, most, passages=self.settings.max_quotes, passage_tokens=passages)
 

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rag.answering.vocabulary import FUNCTION_WORDS, MONTHS, NUMBERS, OPPOSITES, SCALES, UNITS
+from rag.answering.numerals import clocked, numerals
+from rag.answering.vocabulary import FUNCTION_WORDS, MONTHS, OPPOSITES, SCALES, UNITS, Pairs
 
 MONTH = "|".join(sorted((name for name in MONTHS if name != "may"), key=len, reverse=True)) + "|(?-i:May)"
 DATE = re.compile(
@@ -67,17 +68,12 @@ def date_of(match: re.Match[str]) -> Date:
 
 def quantities(text: str, *, with_dates: bool = False) -> list[Quantity]:
     """The numbers of a text, in digits or words, with units; those inside dates only when asked for."""
-    if not with_dates:
-        text = DATE.sub(" ; ", text)
+    text = clocked(text if with_dates else DATE.sub(" ; ", text))
     found = [quantity_of(match, text) for match in NUMBER.finditer(text)]
-    for match in re.finditer(r"[^\W\d_]+(?:-[^\W\d_]+)?", text):
-        tens, _, ones = match.group().lower().partition("-")
-        if tens in NUMBERS and (not ones or ones in NUMBERS or ones == "one"):
-            value = NUMBERS[tens] + (NUMBERS.get(ones, Decimal(1)) if ones else 0)
-            found.append(scaled(match.group(), frozenset({value}), text[match.end() :], ""))
-        elif tens in NUMBERS:
-            found.append(scaled(tens, frozenset({NUMBERS[tens]}), " " + ones + text[match.end() :], ""))
-    return found
+    return found + [
+        scaled(text[each.start : each.end], frozenset({each.value}), text[each.end :], "")
+        for each in numerals(text)
+    ]
 
 
 def unread_digits(text: str) -> list[str]:
@@ -153,11 +149,11 @@ def negated(text: str) -> bool:
     return bool(NEGATIONS.search(text))
 
 
-def contradictions(claim: str, source: str) -> list[str]:
+def contradictions(claim: str, source: str, *, pairs: Pairs = OPPOSITES) -> list[str]:
     """Words of the claim whose opposite, and not themselves, stands in the source."""
     said, known = ({word.lower() for word in re.findall(r"[^\W\d_]+", text)} for text in (claim, source))
     found: list[str] = []
-    for left, right in OPPOSITES:
+    for left, right in pairs:
         for side, other in ((left, right), (right, left)):
             if said & side and not said & other and known & other and not known & side:
                 found += sorted(said & side)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag.answering import facts, roles, scope
+from rag.answering.numerals import in_digits
 from rag.answering.sentences import Sentence, sentences
-from rag.answering.vocabulary import NUMBERS, UNITS
+from rag.answering.vocabulary import UNITS
 from rag.answering.words import WORD, content
 from rag.store.vectors import Vectors
 from rag.types import Chunk, Passage
@@ -76,8 +77,8 @@ def check(claim: str, window: Window, similarity: float, *, question: str = "") 
 
 def coverage(claim: str, window: Window) -> float:
     """The share of the claim's content words that stand in the window or its headings."""
-    wanted = set(content(claim))
-    return len(wanted & set(content(window.reading))) / len(wanted) if wanted else 0.0
+    wanted = set(content(in_digits(claim)))
+    return len(wanted & set(content(in_digits(window.reading)))) / len(wanted) if wanted else 0.0
 
 
 def literal(claim: str, window: Window, *, question: str = "") -> str:
@@ -91,11 +92,9 @@ def literal(claim: str, window: Window, *, question: str = "") -> str:
     known = {*content(window.reading), *content(question)}
     invented = [
         word
-        for word in WORD.findall(claim)
+        for word in WORD.findall(in_digits(claim))
         # Numbers were compared by their value already.
-        if not word[0].isdigit()
-        and word.lower() not in NUMBERS
-        and any(s not in known for s in content(word))
+        if not word[0].isdigit() and any(s not in known for s in content(word))
     ]
     return f"{invented[0]!r} is not in the source" if invented else ""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from rag.answering.facts import quantities
+from rag.answering.vocabulary import NUMBERS
 from rag.answering.words import WORD, content, proper, stem
 
 
@@ -32,15 +34,16 @@ class Kind(Enum):
     OTHER = ""
 
 
-AMOUNT = re.compile(
-    r"\d[\d.,]*|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|hundreds?|thousands?|millions?|"
-    r"billions?|dozen|half|twice|third|quarter|several|both|none|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|"
-    r"zwölf|hundert|tausend|hälfte|keine?)\b",
-    re.IGNORECASE,
+# Amounts beside numbers, which facts.quantities reads.
+VAGUE = re.compile(
+    r"\b(?:one|hundreds?|thousands?|half|third|quarter|several|both|none|hälfte|keine?)\b", re.IGNORECASE
 )
+HOUR = r"(?:\d{1,2}|one|" + "|".join(name for name in NUMBERS if NUMBERS[name] <= 12) + ")"
 TIME = re.compile(
     r"\b(?:jan|feb|mar|mär|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)[a-zä]*\b|\b(?:century|centuries|decades?|"
-    r"years?|months?|weeks?|days?|hours?|today|jahr\w*|monat\w*|woche\w*|tage?n?|stunden?)\b|\b\d{4}s?\b|\b\d{1,2}[:.]\d\d\b",
+    r"years?|months?|weeks?|days?|hours?|today|jahr\w*|monat\w*|woche\w*|tage?n?|stunden?)\b|\b\d{4}s?\b|\b\d{1,2}[:.]\d\d\b|"
+    r"\b(?:noon|midday|midnight|mittags?|mitternacht|half past \w+|quarter (?:past|to) \w+|halb \w+)\b|"
+    rf"\b(?:at|until|till|by|past|um|bis|gegen) {HOUR}\b(?!\s*[%€$£])|\b{HOUR} (?:o['’]clock|uhr|[ap]\.?m\b)",
     re.IGNORECASE,
 )
 
@@ -57,8 +60,12 @@ def answers_kind(question: str, sentence: str) -> bool:
     """Whether a sentence holds something new of the kind asked for; true where the kind does not tell."""
     kind = kind_of(question)
     asked = {stem(word) for word in WORD.findall(question)}
+    if kind is Kind.AMOUNT:
+        known = {value for each in quantities(question, with_dates=True) for value in each.values}
+        if any(known.isdisjoint(each.values) for each in quantities(sentence, with_dates=True)):
+            return True
     if kind in (Kind.AMOUNT, Kind.TIME):
-        pattern = AMOUNT if kind is Kind.AMOUNT else TIME
+        pattern = VAGUE if kind is Kind.AMOUNT else TIME
         return any(stem(match.group()) not in asked for match in pattern.finditer(sentence))
     if kind in (Kind.PERSON, Kind.PLACE):
         return any(name not in asked for name in proper(sentence))

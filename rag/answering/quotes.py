@@ -33,13 +33,15 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sentence of a passage and the stems of its words, of its passage and of what surrounds it."""
+    """A sentence of a passage with the stems of its words.
+
+    `around`: these, and those of titles, headings and the sentence in front.
+    """
 
     passage: Passage
     sentence: Sentence
     words: frozenset[str]
     around: frozenset[str]
-    whole: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +86,13 @@ def candidates(passages: Sequence[Passage]) -> list[Candidate]:
     found: list[Candidate] = []
     seen: set[str] = set()
     for passage in passages:
-        heading = frozenset(content(" ".join((passage.title, *passage.chunk.heading_path))))
-        whole = frozenset(content(passage.chunk.text)) | heading
+        heading = frozenset(content(titles(passage)))
         before: frozenset[str] = heading
         for sentence in sentences(passage.chunk.text):
             words = frozenset(content(sentence.reading))
             # A heading inside the text repeats what is asked and answers nothing.
             if sentence.text not in seen and not (words and words <= heading):
-                found.append(Candidate(passage, sentence, words, words | before, whole))
+                found.append(Candidate(passage, sentence, words, words | before))
             seen.add(sentence.text)
             before = words | heading
     return found
@@ -127,10 +128,18 @@ def select(
     old = outdated([quote.passage for quote in quotes], question)
     quotes = tuple(sorted(quotes, key=lambda quote: quote.passage.document_id in old))
     judged = [
-        Evidence(each.sentence, each.passage.chunk.text, similarities[n], each.words, each.whole)
+        Evidence(each.sentence, whole(each.passage), similarities[n], each.words, each.around)
         for n, each in ((n, found[n]) for n in shown)
     ]
     return Selection(quotes, probability(signs(question, judged, weigh)))
+
+
+def titles(passage: Passage) -> str:
+    return " ".join((passage.title, *passage.chunk.heading_path))
+
+
+def whole(passage: Passage) -> str:
+    return f"{titles(passage)}\n{passage.chunk.text}"
 
 
 def echoes(question: str, candidate: Candidate) -> bool:

@@ -48,6 +48,7 @@ class Errand:
             only=asked.only,
             manner=asked.manner,
             request_id=self.request_id,
+            before=asked.before,
             most=self.options.max_cost or 0.0,
         )
         if self.system.metrics:

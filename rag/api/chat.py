@@ -12,7 +12,7 @@ from rag.api.conversation import model_names, of_chat
 from rag.api.reply import Reply
 from rag.api.state import Asker, Running
 from rag.api.streamed import EventStream
-from rag.conversations.turns import history_of
+from rag.conversations.turns import past_of
 from rag.errors import UnknownModel
 from rag.wire import AUTO, ChatCompletion, ChatRequest, Model, Models
 
@@ -46,7 +46,8 @@ async def chat_completions(body: ChatRequest, request: Request, system: Running,
     asked = of_chat(body, known, system.tiers)
     errand = Errand.of(request, system, caller, body.rag)
     if body.rag.conversation:
-        asked = replace(asked, history=await history_of(system, caller, body.rag.conversation))
+        past = await past_of(system, caller, body.rag.conversation)
+        asked = replace(asked, history=past.turns, before=past.tier)
     reply = Reply(body, asked, errand)
     events = several(errand, seeded(asked, body.n or 1))
     if not body.stream:

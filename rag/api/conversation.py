@@ -17,7 +17,10 @@ SEEDS = 2**63  # the engine's are not negative
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a request asks. `ignored` names the fields that changed nothing; the answer repeats them."""
+    """What a request asks. `ignored` names the fields that changed nothing; the answer repeats them.
+
+    `before`: the tier of the kept conversation's last answer.
+    """
 
     question: str
     history: tuple[Message, ...]
@@ -26,6 +29,7 @@ class Conversation:
     manner: Manner
     only: Filter | None
     ignored: tuple[str, ...]
+    before: str = ""
 
 
 def of_chat(body: ChatRequest, collections: Sequence[str], tiers: Sequence[str]) -> Conversation:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from rag.api.state import Asker, Curator, Running
-from rag.assembly import System
-from rag.conversations.feedback import Feedback, Judged, Rating, Reason, Verdict
-from rag.conversations.grounds import Shown, Viewer
+from rag.conversations.feedback import Feedback, Rating, Reason, Verdict
 from rag.conversations.shelf import Conversation
-from rag.conversations.turns import messages_of, plain, shelf
+from rag.conversations.turns import opened, plain, read_along, shelf
+from rag.conversations.wire import (
+    ConversationReply,
+    ConversationsReply,
+    FeedbackReply,
+    SharedReply,
+    ShareReply,
+)
 from rag.errors import BadRequest
-from rag.types import Principal
 
 router = APIRouter(prefix="/v1")
 Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
@@ -48,46 +52,6 @@ class NewVerdict(Incoming):
     comment: str = Field("", max_length=2000)
 
 
-class ConversationsReply(BaseModel):
-    """Conversations, the last used first; `next`: what to send as `after` for those behind them."""
-
-    object: Literal["list"] = "list"
-    conversations: list[Conversation]
-    next: str | None = None
-
-
-class ConversationReply(BaseModel):
-    """A conversation with its messages, and the verdicts on them by message."""
-
-    object: Literal["conversation"] = "conversation"
-    conversation: Conversation
-    messages: list[Shown]
-    feedback: dict[str, Verdict]
-
-
-class ShareReply(BaseModel):
-    """Where members of the tenant read along: a path of the page, and one of this API."""
-
-    object: Literal["share"] = "share"
-    page: str
-    path: str
-
-
-class SharedReply(BaseModel):
-    """A conversation as whoever holds its link may see it now."""
-
-    object: Literal["shared"] = "shared"
-    title: str
-    messages: list[Shown]
-
-
-class FeedbackReply(BaseModel):
-    """Verdicts, newest first, with what they are about."""
-
-    object: Literal["list"] = "list"
-    feedback: list[Judged]
-
-
 @router.get("/conversations")
 async def conversations(
     system: Running,
@@ -106,7 +70,9 @@ async def conversations(
     )
     page = found[:limit]
     more = len(found) > limit
-    return ConversationsReply(conversations=page, next=bookmark(page[-1]) if more else None)
+    return ConversationsReply(
+        conversations=page, next=bookmark(page[-1].updated_at, page[-1].id) if more else None
+    )
 
 
 @router.post("/conversations", status_code=201)
@@ -162,7 +128,7 @@ async def judge(
 async def share(conversation_id: Id, system: Running, caller: Asker) -> ShareReply:
     """A link to read along, for members of the tenant; each sees what he may read himself."""
     token = await asyncio.to_thread(shelf(system).share, conversation_id, caller)
-    return ShareReply(page=f"/#shared={token}", path=f"/v1/shared/{token}")
+    return ShareReply.of(token)
 
 
 @router.delete("/conversations/{conversation_id}/share", status_code=204, response_class=Response)
@@ -183,30 +149,29 @@ async def feedback(
     caller: Curator,
     rating: Rating | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    after: str | None = None,
 ) -> FeedbackReply:
-    """What readers thought, newest first, not who. Answers from documents closed to the caller are out."""
+    """What readers thought, newest first, not who. Answers from documents closed to the caller are out.
+
+    `after`: the `next` of the page before.
+    """
     found = await asyncio.to_thread(
-        Feedback(system.catalog.database).judged, system.catalog, caller, rating=rating, limit=limit
+        Feedback(system.catalog.database).judged,
+        system.catalog,
+        caller,
+        rating=rating,
+        after=place(after) if after else None,
+        limit=limit + 1,
     )
-    return FeedbackReply(feedback=found)
-
-
-def opened(system: System, caller: Principal, conversation_id: str) -> ConversationReply:
-    found = shelf(system).get(conversation_id, caller)
-    messages = messages_of(system, caller, found.id, Viewer.OWNER)
-    return ConversationReply(
-        conversation=found, messages=messages, feedback=Feedback(system.catalog.database).of(found.id)
+    page, more = found[:limit], len(found) > limit
+    last = page[-1].verdict if page else None
+    return FeedbackReply(
+        feedback=page, next=bookmark(last.created_at, last.message) if last and more else None
     )
 
 
-def read_along(system: System, viewer: Principal, token: str) -> SharedReply:
-    found = shelf(system).shared(token, viewer)
-    messages = messages_of(system, viewer, found.id, Viewer.OTHER)
-    return SharedReply(title=found.title, messages=messages)
-
-
-def bookmark(last: Conversation) -> str:
-    return f"{last.updated_at!r}:{last.id}"
+def bookmark(at: float, key: str) -> str:
+    return f"{at!r}:{key}"
 
 
 def place(after: str) -> tuple[float, str]:

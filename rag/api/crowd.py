@@ -23,6 +23,7 @@ class Crowd:
     def __init__(self, app: ASGIApp, *, settings: ServerSettings) -> None:
         self.app, self.settings = app, settings
         self.inside = 0
+        self.door = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
@@ -47,6 +48,9 @@ class Crowd:
 
         self.inside += 1
         try:
+            # One begins at each turn of the loop: between two of them the others hear that it is full.
+            async with self.door:
+                await asyncio.sleep(0)
             await self.app(scope, receive, patient)
         except TimeoutError:
             if not late:

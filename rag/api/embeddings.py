@@ -32,7 +32,7 @@ async def embeddings(body: EmbeddingsRequest, system: Running, caller: Asker) ->
     counts = await asyncio.to_thread(counter.count, texts)
     if (most := max(counts)) > counter.budget:
         raise ContextTooLong(f"a text has {most} tokens, the embedder reads {counter.budget}: cut it first")
-    vectors = np.asarray(await system.vectors.embed(texts, side=body.input_type), dtype="<f4")
+    vectors = np.asarray(await system.embed(texts, caller, side=body.input_type), dtype="<f4")
     if body.dimensions not in (None, vectors.shape[1]):
         raise BadRequest(
             f"dimensions {body.dimensions} is not what this index has: {vectors.shape[1]} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,7 +28,11 @@ SIGN_IN = ("/login", "/callback")
 # Read as it comes, by a route with limits of its own.
 STREAMED = (("POST", "/v1/documents"),)
 READING = ("GET", "HEAD", "OPTIONS")
+BODY_S = 60.0  # a body that takes longer would hold one of max_requests for nothing
 NOBODY = "nobody"
+# What JSON may hold beside characters: pairs that make one, and backslashes. Half a pair is no character.
+PAIRED = re.compile(rb"\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..")
+HALF = re.compile(rb"\\u[dD][89a-fA-F]..")
 
 
 class Gate:
@@ -64,7 +69,8 @@ class Gate:
                 await too_many(allowance, wait_s)(scope, receive, send)
                 return
             state["limits"] = allowance
-            if (scope["method"], scope["path"]) not in STREAMED:
+            # No open route takes a body: nobody waits for one that a stranger sends, or does not.
+            if (scope["method"], scope["path"]) not in STREAMED and not is_open(scope["path"]):
                 receive = await read_body(receive, headers, self.settings.max_body_bytes)
         except RagError as error:
             await self._turn_away(error, scope, receive, send)
@@ -111,12 +117,15 @@ class Gate:
             )
 
     async def _check_room(self, scope: Scope, headers: Headers, principal: Principal) -> None:
-        """Raises QuotaExceeded before a byte is read of an upload that the tenant has no room for."""
+        """Raises QuotaExceeded before a byte is read of what is larger than all that the tenant may hold.
+
+        What it replaces makes room, and that is known only once its names are read (ingest/feeder.py).
+        """
         if (scope["method"], scope["path"]) in STREAMED:
             declared = headers.get("content-length", "")
             size = int(declared) if declared.isdigit() else 0
             tenants = self.authentication.accounts.tenants
-            await asyncio.to_thread(tenants.check_room, principal.tenant, size)
+            await asyncio.to_thread(tenants.check_size, principal.tenant, size)
 
 
 def address(scope: Scope) -> str:
@@ -141,7 +150,11 @@ def check_path(path: str) -> None:
 
 def check_host(headers: Headers, settings: ServerSettings) -> None:
     """On loopback only loopback names are served, so a foreign name pointed here (DNS rebinding) fails."""
-    host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    named = headers.get("host", "")
+    try:
+        host = urlsplit(f"//{named}").hostname or ""
+    except ValueError:
+        raise Refused(f"{named[:100]!r} is no host name") from None
     if is_loopback(settings.host) and not is_loopback(host):
         raise Refused(f"this server answers on loopback names only, not on {host!r}")
 
@@ -149,12 +162,20 @@ def check_host(headers: Headers, settings: ServerSettings) -> None:
 def check_origin(headers: Headers) -> None:
     """A page of another site may not call us through a reader's browser."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
-        raise Refused(f"requests from pages of {origin!r} are not served")
+    if origin is not None and page_host(origin) != headers.get("host", "").lower():
+        raise Refused(f"requests from pages of {origin[:100]!r} are not served")
     elsewhere = origin is None and headers.get("sec-fetch-site") in ("cross-site", "same-site")
     # A link from elsewhere to the chat page is fine; anything else from another site is not.
     if elsewhere and headers.get("sec-fetch-mode") != "navigate":
         raise Refused("requests from pages of other sites are not served")
+
+
+def page_host(origin: str) -> str:
+    """Host and port of the page that a request comes from; empty where it names none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def is_open(path: str) -> bool:
@@ -163,26 +184,42 @@ def is_open(path: str) -> bool:
 
 
 async def read_body(receive: Receive, headers: Headers, limit: int) -> Receive:
-    """A `receive` that hands out the whole body again. Raises PayloadTooLarge once the limit is passed."""
+    """A `receive` that hands out the whole body again.
+
+    Raises PayloadTooLarge once the limit is passed, BadRequest when it is not there in BODY_S or is no text.
+    """
     too_large = PayloadTooLarge(f"the body is larger than {limit} bytes (setting server.max_body_bytes)")
     declared = headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise too_large
     body, more = bytearray(), True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            break
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > limit:
-            raise too_large
+    try:
+        async with asyncio.timeout(BODY_S):
+            while more:
+                message = await receive()
+                if message["type"] != "http.request":
+                    break
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > limit:
+                    raise too_large
+    except TimeoutError:
+        raise BadRequest(f"the body was not whole after {BODY_S:.0f} s; send it again") from None
+    check_text(body)
     whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
     async def replay() -> Message:
         return whole.pop() if whole else await receive()
 
     return replay
+
+
+def check_text(body: bytes | bytearray) -> None:
+    """What JSON escapes must be characters: half of a pair can be neither stored nor tokenised."""
+    if b"\\u" in body and HALF.search(PAIRED.sub(b"", body)):
+        raise BadRequest(
+            "the body holds half of a surrogate pair (\\ud800 to \\udfff), which is no character"
+        )
 
 
 def is_loopback(host: str) -> bool:

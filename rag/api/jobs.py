@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from rag.api.state import Operator, Running, Writer, closing_of
@@ -24,6 +25,14 @@ from rag.wire import JobsReply
 router = APIRouter(prefix="/v1/jobs")
 EVERY_S = 1.0
 HEARTBEAT_S = 10.0
+
+
+class Priority(BaseModel):
+    """What a run is to have: a higher one goes first, 0 is usual."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Annotated[int, Field(ge=-1000, le=1000, strict=True)]
 
 
 @router.get("")
@@ -48,6 +57,14 @@ async def events(job_id: str, request: Request, system: Running, caller: Writer)
     headers = {"X-Accel-Buffering": "no"}
     stream = followed(first, system, caller, closing_of(request))
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+@router.post("/{job_id}/priority")
+async def prioritise(job_id: str, wanted: Priority, system: Running, caller: Operator) -> Job:
+    """Let what a run has still to do go before, or behind, that of others; the run as it is then."""
+    await job(job_id, system, caller)
+    await asyncio.to_thread(system.jobs.prioritise, job_id, wanted.priority)
+    return await job(job_id, system, caller)
 
 
 @router.post("/{job_id}/{verb}")

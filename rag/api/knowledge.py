@@ -21,7 +21,7 @@ async def search(body: SearchRequest, system: Running, caller: Asker) -> SearchR
     """Passages for a query, best first, with the score of each leg."""
     await system.check_collection(body.collection, caller)
     only = Filter.parse(body.filter) if body.filter else None
-    passages = await system.retriever.search(
+    passages = await system.search(
         body.query, caller, collection=body.collection, limit=body.limit, only=only
     )
     return SearchReply(passages=passages)

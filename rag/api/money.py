@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from rag.api.keys import Ours
 from rag.api.state import Asker, Operator, Running
-from rag.cost.budget import Account as Balance
 from rag.cost.budget import Budget, OnLimit, Scope, Span, Unit
-from rag.cost.usage import By, UsageLine, usage
+from rag.cost.usage import By, usage
+from rag.cost.wire import BudgetLine, BudgetsReply, UsageReply
 from rag.errors import Forbidden
 from rag.types import Principal, Right
 
@@ -20,15 +20,6 @@ router = APIRouter(prefix="/v1")
 DAY_S = 86_400.0
 FAR = 253_402_300_800.0  # the year 10,000
 Id = Annotated[str, Path(max_length=400)]
-
-
-class UsageReply(BaseModel):
-    """Sums over requests and ingestion. Money as booked: the machine time they took, in `currency`."""
-
-    object: Literal["list"] = "list"
-    currency: str
-    since: float
-    data: list[UsageLine]
 
 
 class BudgetRequest(BaseModel):
@@ -53,25 +44,6 @@ class OverrideRequest(BaseModel):
     extra: float = Field(gt=0, le=1e9)
     until: float = Field(gt=0, le=FAR)
     reason: str = Field(min_length=1, max_length=1000)
-
-
-class BudgetLine(BaseModel):
-    """A budget with one of its balances in the running period; `left` is neither spent nor reserved."""
-
-    id: str
-    budget: Budget
-    subject: str
-    start: str
-    spent: float
-    reserved: float
-    left: float
-
-
-class BudgetsReply(BaseModel):
-    """Budgets of the caller's tenant; one of `*` has a line for each subject that drew on it."""
-
-    object: Literal["list"] = "list"
-    budgets: list[BudgetLine]
 
 
 @router.get("/usage")
@@ -99,7 +71,7 @@ async def read_usage(
 async def read_budgets(system: Running, caller: Operator) -> BudgetsReply:
     """The budgets of the caller's tenant, and what is left of them now."""
     found = await asyncio.to_thread(system.accountant.budgets.standing, tenant=caller.tenant)
-    return BudgetsReply(budgets=[line_of(each) for each in found])
+    return BudgetsReply(budgets=[BudgetLine.of(each) for each in found])
 
 
 @router.put("/budgets")
@@ -137,19 +109,6 @@ async def override_budget(
     await asyncio.to_thread(lambda: system.accountant.override(caller, budget_id, **more))
     await told(accounts, "budget.override", caller, budget_id, request)
     return await read_budgets(system, caller)
-
-
-def line_of(balance: Balance) -> BudgetLine:
-    """A balance as it is shown."""
-    return BudgetLine(
-        id=balance.budget.id,
-        budget=balance.budget,
-        subject=balance.subject,
-        start=balance.start,
-        spent=balance.spent,
-        reserved=balance.reserved,
-        left=balance.left,
-    )
 
 
 async def told(accounts: Ours, action: str, caller: Principal, budget_id: str, request: Request) -> None:

@@ -16,6 +16,7 @@ from rag.accounts.authentication import Authentication
 from rag.accounts.roles import Role
 from rag.api import address
 from rag.api.app import create_app
+from rag.api.connection import Connection
 from rag.api.gate import is_loopback
 from rag.api.journal import start_logging
 from rag.api.upkeep import upkeep
@@ -63,6 +64,7 @@ async def serve(
 
             config = uvicorn.Config(
                 app,
+                http=Connection,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from rag.commands.opening import opened
-from rag.errors import RagError
+from rag.errors import RagError, UnknownModel
 from rag.sdk.client import Client
 from rag.sdk.knowledge import Knowledge
 from rag.terminal import answer_json, echo_json, settings_of, show_events, show_passages
@@ -56,6 +56,7 @@ def ask(
     if not any(question.strip() for question in asked):
         raise typer.BadParameter('ask something: rag ask "How long ...?"')
     with opened(context) as knowledge:
+        check_collection(knowledge, collection)
         warm(knowledge, tier)
         for question in asked:
             if not question.strip():
@@ -87,11 +88,17 @@ def search(
     explain: Annotated[bool, typer.Option("--explain", help="Show what made the order.")] = False,
 ) -> None:
     """Passages for a query, best first, with the score of each leg."""
+    if not query.strip():
+        raise typer.BadParameter('search for something: rag search "calibration records"')
     with opened(context) as knowledge:
+        check_collection(knowledge, collection)
         passages = knowledge.search(query, collection=collection, limit=limit, filter=filter)
         hint_if_empty(knowledge, passages)
     if as_json:
         echo_json([asdict(passage) for passage in passages])
+        return
+    if not passages:
+        typer.secho("no passage is close to that", fg="yellow", err=True)
         return
     show_passages(passages)
     if explain:
@@ -114,6 +121,7 @@ def chat(
     """
     history: list[Message] = []
     with opened(context) as knowledge:
+        check_collection(knowledge, collection)
         warm(knowledge, tier)
         for question in questions():
             if question == "/new":
@@ -174,6 +182,12 @@ def questions() -> Iterator[str]:
             return
         if line:
             yield line
+
+
+def check_collection(knowledge: Knowledge, name: str | None) -> None:
+    """Raises UnknownModel for one that is not there: its documents would only seem to say nothing."""
+    if name is not None and name not in (known := knowledge.collections()):
+        raise UnknownModel(f"no collection {name!r}; have {', '.join(known) or 'none yet'}")
 
 
 def warm(knowledge: Knowledge, tier: str | None) -> None:

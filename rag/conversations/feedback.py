@@ -9,18 +9,17 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, delete, insert, or_, select
 
 from rag.conversations.grounds import Reading, Shown, Viewer
 from rag.conversations.shelf import kept_of, mine
 from rag.conversations.tables import conversations, feedback, messages
 from rag.errors import BadRequest, NotFound
 from rag.store.catalog import Catalog
-from rag.store.database import Database, batches
+from rag.store.database import Database
 from rag.types import Citation, Principal
 
 PAGE = 200
-LOOKED_AT = 5000  # verdicts, newest first, of which those are shown that may be
 
 
 class Rating(StrEnum):
@@ -110,21 +109,34 @@ class Feedback:
             return {row.message: verdict_of(row, row.created_at) for row in connection.execute(query)}
 
     def judged(
-        self, catalog: Catalog, curator: Principal, *, rating: Rating | None = None, limit: int = PAGE
+        self,
+        catalog: Catalog,
+        curator: Principal,
+        *,
+        rating: Rating | None = None,
+        after: tuple[float, str] | None = None,
+        limit: int = PAGE,
     ) -> list[Judged]:
-        """The newest verdicts of a tenant, those left out whose sources the curator may not read."""
-        readable = self._readable(self._rows(curator.tenant, rating), catalog, curator)
-        return list(islice(readable, limit))
+        """The newest verdicts of a tenant, those left out whose sources the curator may not read.
 
-    def _readable(self, rows: Sequence[Row[Any]], catalog: Catalog, curator: Principal) -> Iterator[Judged]:
-        for some in batches(rows):
-            answers = Reading([kept_of(row) for row in some], catalog, curator, Viewer.OTHER).all()
-            for row, answer in zip(some, answers, strict=True):
+        `after`: (created_at, message) of the last one of the page before.
+        """
+        return list(islice(self._readable(catalog, curator, rating, after), limit))
+
+    def _readable(
+        self, catalog: Catalog, curator: Principal, rating: Rating | None, after: tuple[float, str] | None
+    ) -> Iterator[Judged]:
+        while rows := self._rows(curator.tenant, rating, after):
+            answers = Reading([kept_of(row) for row in rows], catalog, curator, Viewer.OTHER).all()
+            for row, answer in zip(rows, answers, strict=True):
                 if not answer.withheld:
                     yield Judged(verdict_of(row, row.judged_at), row.question, answer)
+            after = rows[-1].judged_at, rows[-1].message
 
-    def _rows(self, tenant: str, rating: Rating | None) -> Sequence[Row[Any]]:
-        """The newest answers with their verdicts, and the question before each."""
+    def _rows(
+        self, tenant: str, rating: Rating | None, after: tuple[float, str] | None
+    ) -> Sequence[Row[Any]]:
+        """The newest answers with their verdicts behind a place, and the question before each."""
         asked = messages.alias("asked")
         same = (asked.c.conversation == messages.c.conversation, asked.c.place == messages.c.place - 1)
         verdict = (feedback.c.message, feedback.c.rating, feedback.c.reason, feedback.c.comment)
@@ -134,9 +146,13 @@ class Feedback:
         query = query.join(asked, same[0] & same[1]).where(feedback.c.tenant == tenant)
         if rating is not None:
             query = query.where(feedback.c.rating == rating)
+        if after is not None:
+            at, message = after
+            same_moment = (feedback.c.created_at == at) & (feedback.c.message > message)
+            query = query.where(or_(feedback.c.created_at < at, same_moment))
         query = query.order_by(feedback.c.created_at.desc(), feedback.c.message)
         with self._database.reading() as connection:
-            return connection.execute(query.limit(LOOKED_AT)).all()
+            return connection.execute(query.limit(PAGE)).all()
 
 
 def liked(catalog: Catalog, principal: Principal) -> list[Liked]:

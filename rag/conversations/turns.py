@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from rag.assembly import System
+from rag.conversations.feedback import Feedback
 from rag.conversations.grounds import Reading, Shown, Viewer, history, places
 from rag.conversations.shelf import Conversations
+from rag.conversations.wire import ConversationReply, SharedReply
 from rag.errors import BadRequest, NotFound
 from rag.types import Answer, Message, Principal
 
@@ -14,13 +17,21 @@ NEW = "new"
 MOST_MESSAGES = 1000
 
 
-async def history_of(system: System, caller: Principal, conversation_id: str) -> tuple[Message, ...]:
-    """The turns that a question in a conversation comes after; none in a `new` one.
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a question in a conversation comes after. `tier`: who gave its last answer; empty without one."""
+
+    turns: tuple[Message, ...] = ()
+    tier: str = ""
+
+
+async def past_of(system: System, caller: Principal, conversation_id: str) -> Past:
+    """What a question in a conversation comes after; nothing in a `new` one.
 
     Raises NotFound, or BadRequest for one that is full.
     """
     if conversation_id == NEW:
-        return ()
+        return Past()
     return await asyncio.to_thread(before, system, caller, conversation_id)
 
 
@@ -34,12 +45,13 @@ async def remember(
     return await asyncio.to_thread(add, system, caller, conversation_id, question, answer)
 
 
-def before(system: System, caller: Principal, conversation_id: str) -> tuple[Message, ...]:
+def before(system: System, caller: Principal, conversation_id: str) -> Past:
     found = shelf(system).get(plain(conversation_id), caller)
     messages = messages_of(system, caller, found.id, Viewer.OWNER)
     if len(messages) >= MOST_MESSAGES:
         raise BadRequest(f"conversation {conversation_id!r} is full; start another with 'new'")
-    return history(messages)
+    tier = next((each.rag.tier for each in reversed(messages) if each.rag), "")
+    return Past(history(messages), tier)
 
 
 def add(
@@ -54,6 +66,21 @@ def add(
         return conversation_id, kept.append(conversation_id, caller, **said, rag=rag)
     except NotFound:
         return None
+
+
+def opened(system: System, caller: Principal, conversation_id: str) -> ConversationReply:
+    """All of a conversation of the caller's. Raises NotFound."""
+    found = shelf(system).get(conversation_id, caller)
+    messages = messages_of(system, caller, found.id, Viewer.OWNER)
+    verdicts = Feedback(system.catalog.database).of(found.id)
+    return ConversationReply(conversation=found, messages=messages, feedback=verdicts)
+
+
+def read_along(system: System, viewer: Principal, token: str) -> SharedReply:
+    """The conversation behind a link, as this viewer may see it. Raises NotFound."""
+    found = shelf(system).shared(token, viewer)
+    messages = messages_of(system, viewer, found.id, Viewer.OTHER)
+    return SharedReply(title=found.title, messages=messages)
 
 
 def messages_of(system: System, reader: Principal, conversation_id: str, viewer: Viewer) -> list[Shown]:

@@ -37,7 +37,7 @@ from rag.cost.reservations import Reservations
 from rag.cost.steering import Steering
 from rag.cost.ticket import CpuShare, Ticket
 from rag.cost.usage import By, UsageLine, usage
-from rag.errors import BudgetExceeded
+from rag.errors import BudgetExceeded, SettingsError
 from rag.settings import Settings
 from rag.store.database import Database
 from rag.types import Principal
@@ -50,7 +50,8 @@ def free(_tier: str) -> Price | None:
 
 class Accountant:
     """The books of one home. `price_of`: the price per token of a tier that others run, None for our own; it
-    raises PriceUnavailable when that is missing or old."""
+    raises PriceUnavailable when that is missing or old. Raises SettingsError for another currency than
+    before."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Accountant:
         self.rates = rates_of(settings.hardware, settings.cost)
         self.band = model_band()
         self.ledger = Ledger(database, settings.home, clock=clock)
+        self._check_currency()
         self.budgets, self.reservations = Budgets(database, clock=clock), Reservations(database, clock=clock)
         self.budgets.declare(map(Budget.of, settings.budgets))
         self.closing = Closing(self.ledger, self.rates, self.band)
@@ -94,6 +96,7 @@ class Accountant:
         smaller: Sequence[str] = (),
         can_wait: bool = False,
         most: float = 0.0,
+        kind: Kind = Kind.REQUEST,
     ) -> Ticket:
         """Reserve the worst case of a request, or of the nearest to it that fits (`ticket.decision`).
 
@@ -112,7 +115,7 @@ class Accountant:
                 decision = self._decide(
                     asked, accounts, estimate, cap=cap, smaller=smaller, can_wait=can_wait
                 )
-                entry = self._entry(principal, request_id, collection, decision, at)
+                entry = {"kind": kind, **self._entry(principal, request_id, collection, decision, at)}
                 if decision.is_allowed:
                     worst = decision.estimate.most
                     held = self.reservations.reserve(connection, secrets.token_hex(8), accounts, worst, entry)
@@ -273,6 +276,16 @@ class Accountant:
         """Allow more until a moment, for a reason; the ledger has all of it. Raises Forbidden, NotFound,
         BadRequest without a reason or an end in the future."""
         self._steering.override(principal, budget_id, extra=extra, until=until, reason=reason)
+
+    def _check_currency(self) -> None:
+        """Raises SettingsError where money was counted in another currency: sums over both mean nothing."""
+        with self.database.reading() as connection:
+            counted = self.ledger.currency(connection)
+        if counted not in ("", self.rates.currency):
+            raise SettingsError(
+                f"cost.currency is {self.rates.currency!r}, and this home counts in {counted!r}: "
+                "set it back, or begin another home"
+            )
 
     def _decide(
         self,

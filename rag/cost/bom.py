@@ -39,7 +39,7 @@ def component(model: ModelLine) -> dict[str, Any]:
     licence = {"id": model.licence} if model.licence in SPDX else {"name": model.licence or "not known"}
     parameters: dict[str, Any] = {"task": TASKS[model.kind]}
     if model.architecture:
-        parameters["architectureFamily"] = model.architecture
+        parameters["modelArchitecture"] = model.architecture
     measured = [
         {"type": f"quality gate {gate.profile}", "value": gate.verdict, "slice": gate.dataset_sha256}
         for gate in model.gates
@@ -51,13 +51,12 @@ def component(model: ModelLine) -> dict[str, Any]:
         "type": "machine-learning-model",
         "bom-ref": f"{model.name}@{model.sha256}",
         "name": model.name,
-        "version": model.sha256[:12],
         "licenses": [{"license": licence}],
         "modelCard": card,
         "properties": properties(facts(model)),
     }
     if model.sha256:
-        made["hashes"] = [{"alg": "SHA-256", "content": model.sha256}]
+        made |= {"version": model.sha256[:12], "hashes": [{"alg": "SHA-256", "content": model.sha256}]}
     return made
 
 

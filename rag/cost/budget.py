@@ -12,6 +12,8 @@ from sqlalchemy import Row
 from rag.settings import BudgetSettings
 
 NANO = 1_000_000_000
+LEAST = 1e-6
+MOST = 1e9  # of any unit: what a balance can hold, and no budget allows more
 
 
 class Scope(StrEnum):
@@ -160,5 +162,5 @@ def start_of(period: Span, at: float) -> str:
 
 
 def nano(amount: float) -> int:
-    """Whole billionths."""
-    return round(amount * NANO)
+    """Whole billionths; of more than any budget allows, that."""
+    return round(min(amount, MOST) * NANO)

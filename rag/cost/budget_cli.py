@@ -41,7 +41,7 @@ def list_budgets(
     if context.invoked_subcommand is not None:
         return
     with books(context) as accountant:
-        found = accountant.budgets.standing()
+        found, currency = accountant.budgets.standing(), accountant.rates.currency
     if as_json:
         told = [asdict(each) | {"id": each.budget.id, "left": each.left} for each in found]
         typer.echo(json.dumps(told, indent=2))
@@ -49,8 +49,9 @@ def list_budgets(
     for each in found:
         subject = f" ({each.subject})" if each.budget.subject == "*" and each.subject != "*" else ""
         typer.echo(
-            f"{each.budget.id}{subject}  {each.start}: {each.spent:.4g} of {each.limit:.4g} spent, "
-            f"{each.reserved:.4g} reserved, {each.left:.4g} left"
+            f"{each.budget.id}{subject}  {each.start}: {each.spent:.4g} of {each.limit:.4g} "
+            f"{unit_name(each.budget.unit, currency)} spent, {each.reserved:.4g} reserved, "
+            f"{each.left:.4g} left"
         )
     if not found:
         typer.echo("no budgets: write [[budgets]] into rag.toml, or `rag cost budgets set`")
@@ -61,7 +62,7 @@ def set_budget(
     context: typer.Context,
     scope: Annotated[Scope, typer.Argument(help="Whose.")],
     subject: Annotated[str, typer.Argument(help="Its name; '*': each one's.")],
-    limit: Annotated[float, typer.Argument(min=0.000001, help="How much.")],
+    limit: Annotated[float, typer.Argument(help="How much.")],
     unit: Annotated[Unit, typer.Option(help="Of what.")] = Unit.MONEY,
     period: Annotated[Span, typer.Option(help="In a day or a month.")] = Span.MONTH,
     tenant: Annotated[str, typer.Option(help="Within this tenant.")] = "default",
@@ -71,7 +72,8 @@ def set_budget(
     made = Budget(tenant, scope, subject, period, unit, limit, on_limit=on_limit)
     with books(context) as accountant:
         accountant.set_budget(Principal(), made)
-    typer.echo(f"+{made.id}  {limit:g}")
+        currency = accountant.rates.currency
+    typer.echo(f"+{made.id}  {limit:g} {unit_name(unit, currency)} a {period}")
 
 
 @budgets.command("rm")
@@ -87,7 +89,7 @@ def override(
     context: typer.Context,
     budget: BudgetId,
     extra: Annotated[float, typer.Argument(help="How much more.")],
-    hours: Annotated[float, typer.Option(help="For how long.")],
+    hours: Annotated[float, typer.Option(min=0.01, max=8784, help="For how long.")],
     reason: Annotated[str, typer.Option(help="Why; the ledger keeps it.")],
 ) -> None:
     """Allow more of a budget for some hours. It never opens what egress policy closed."""
@@ -95,3 +97,8 @@ def override(
         until = accountant.clock() + hours * 3600
         accountant.override(Principal(), budget, extra=extra, until=until, reason=reason)
     typer.echo(f"{budget}: {extra:g} more until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M} UTC")
+
+
+def unit_name(unit: Unit, currency: str) -> str:
+    """A unit for people."""
+    return {Unit.MONEY: currency, Unit.WH: "Wh", Unit.GCO2E: "gCO2e", Unit.SECONDS: "machine-seconds"}[unit]

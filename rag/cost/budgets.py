@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 
 from rag.cost.budget import NANO, Account, Budget, Scope, Span, budget_of, nano, start_of
 from rag.cost.tables import balances, budgets
-from rag.errors import NotFound
+from rag.errors import NotFound, SettingsError
 from rag.store.database import Database
 from rag.types import Principal
 
@@ -32,17 +32,26 @@ class Budgets:
         self.database, self.clock = database, clock
 
     def declare(self, declared: Iterable[Budget]) -> None:
-        """Make the budgets of rag.toml those that are in force, beside the ones that people set.
+        """Make the budgets of rag.toml those that are in force, beside the ones that people set, and not in
+        the place of one of those. Raises SettingsError for two of the same subject, period and unit.
 
         None changes nothing: a command that runs without the server's rag.toml must not open its budgets.
         """
-        if not (wanted := {each.id: each for each in declared}):
+        wanted: dict[str, Budget] = {}
+        for each in declared:
+            if each.id in wanted:
+                raise SettingsError(f"two [[budgets]] are both {each.id}: keep one of them")
+            wanted[each.id] = each
+        if not wanted:
             return
         with self.database.writing() as connection:
             stale = (budgets.c.source == "settings", budgets.c.id.not_in(wanted))
             connection.execute(delete(budgets).where(*stale))
+            by_people = select(budgets.c.id).where(budgets.c.source != "settings")
+            kept = set(connection.execute(by_people).scalars())
             for each in wanted.values():
-                self.set(connection, each)
+                if each.id not in kept:
+                    self.set(connection, each)
 
     def set(self, connection: Connection, budget: Budget) -> None:
         """Set a budget, in the place of the one with its id; what was spent stays spent."""
@@ -61,9 +70,9 @@ class Budgets:
         return budget_of(row)
 
     def remove(self, connection: Connection, budget_id: str) -> None:
-        """Remove a budget and its balances."""
+        """Remove a budget. What was spent of it stays known: requests under way still give back what they
+        hold, and a budget that comes again does not start anew."""
         connection.execute(delete(budgets).where(budgets.c.id == budget_id))
-        connection.execute(delete(balances).where(balances.c.budget == budget_id))
 
     def override(self, connection: Connection, budget_id: str, *, extra: float, until: float) -> None:
         """Allow more for a while. The caller sees to permission, reason and record."""

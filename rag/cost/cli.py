@@ -24,12 +24,12 @@ from rag.cost.summary import report_json, told
 from rag.cost.usage import By
 from rag.cost.what_if import Change, outlook
 from rag.errors import BadRequest
-from rag.terminal import settings_of
+from rag.terminal import money, settings_of
 
 cost = typer.Typer(no_args_is_help=True, help="What answers cost here, and who may use how much.")
 
+MOST = 1e9
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Number = Annotated[float | None, typer.Option()]
 
 
 def register(app: typer.Typer) -> None:
@@ -52,11 +52,11 @@ def show_report(
         accountant.closing.close_days(accountant.clock())
         made = report(accountant, since=moment(since), by=by)
     if csv:
-        csv.write_text(table_csv(made), "utf-8")
+        save(csv, table_csv(made))
     if html:
         from rag.cost.report_page import page
 
-        html.write_text(page(made), "utf-8")
+        save(html, page(made))
     typer.echo(json.dumps(report_json(made), indent=2) if as_json else told(made))
 
 
@@ -100,17 +100,25 @@ def verify(
 @cost.command("what-if")
 def what_if(
     context: typer.Context,
-    utilisation: Annotated[float | None, typer.Option(min=0.0001, max=1, help="Part of the time.")] = None,
-    queries_per_hour: Number = None,
-    price: Number = None,
-    life: Annotated[float | None, typer.Option(min=0.1, help="Years.")] = None,
-    price_kwh: Number = None,
-    pue: Annotated[float | None, typer.Option(min=1)] = None,
-    idle_watts: Number = None,
-    busy_watts: Number = None,
-    grid_g_kwh: Number = None,
-    speed: Annotated[float, typer.Option(help="How many times faster the machine is.")] = 1.0,
-    seconds: Annotated[float, typer.Option(help="Machine-seconds of a question; else as measured.")] = 0.0,
+    utilisation: Annotated[
+        float | None, typer.Option(min=0.0001, max=1, help="Part of the time that it works.")
+    ] = None,
+    queries_per_hour: Annotated[
+        float | None, typer.Option(min=0.0001, max=MOST, help="Questions; else as many as now.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(min=0, max=MOST, help="Of the machine, less resale.")] = None,
+    life: Annotated[float | None, typer.Option(min=0.1, max=100, help="Years of depreciation.")] = None,
+    price_kwh: Annotated[float | None, typer.Option(min=0, max=MOST, help="Of electricity.")] = None,
+    pue: Annotated[float | None, typer.Option(min=1, max=10, help="Power of the room over it.")] = None,
+    idle_watts: Annotated[float | None, typer.Option(min=0, max=MOST, help="With nothing to do.")] = None,
+    busy_watts: Annotated[float | None, typer.Option(min=0, max=MOST, help="At full load.")] = None,
+    grid_g_kwh: Annotated[float | None, typer.Option(min=0, max=MOST, help="gCO2e of one kWh.")] = None,
+    speed: Annotated[
+        float, typer.Option(min=0.001, max=1e6, help="How many times faster the machine is.")
+    ] = 1.0,
+    seconds: Annotated[
+        float, typer.Option(min=0, max=86_400, help="Machine-seconds of a question; else as measured.")
+    ] = 0.0,
     as_json: Json = False,
 ) -> None:
     """What a question would cost on another machine, at another load, for another price of electricity."""
@@ -127,9 +135,10 @@ def what_if(
         typer.echo(json.dumps(asdict(found), indent=2))
         return
     typer.echo(
-        f"{found.per_query:.3g} {found.currency} a question: {found.queries_per_hour:.3g} an hour on "
-        f"{found.machines} machine(s), {found.utilisation:.1%} busy, {found.per_hour:.3g} {found.currency} "
-        f"an hour\n{found.energy_wh:.3g} Wh and {found.co2e_g:.3g} gCO2e a question, idle time included"
+        f"{money(found.per_query)} {found.currency} a question: {found.queries_per_hour:,.4g} an hour on "
+        f"{found.machines:,} machine(s), {found.utilisation:.1%} busy, {money(found.per_hour)} "
+        f"{found.currency} an hour\n{money(found.energy_wh)} Wh and {money(found.co2e_g)} gCO2e a question, "
+        "idle time included"
     )
 
 
@@ -142,8 +151,11 @@ def show_decisions(
     from rag.cost.decisions import decisions
 
     with books(context) as accountant:
-        for line in decisions(accountant.database, since=moment(since)):
-            typer.echo(line)
+        lines = list(decisions(accountant.database, since=moment(since)))
+    for line in lines:
+        typer.echo(line)
+    if not lines:
+        typer.echo("no question since then; the router decides once something is asked", err=True)
 
 
 @cost.command("trade-off")
@@ -175,7 +187,7 @@ def trade_off(
         typer.echo(
             f"{each.slots:7}  {each.inter_token_ms:10.0f}  {each.first_token_s:9.1f} s"
             f"  {each.tokens_per_s:8.1f}  {each.answers_per_hour:9.0f}"
-            f"  {each.per_1000_tokens:.2g} {rates.currency}"
+            f"  {money(each.per_1000_tokens)} {rates.currency}"
             f"{'' if each.meets else '  misses the target'}"
         )
     best = cheapest(found)
@@ -187,7 +199,8 @@ def trade_off(
 
 
 def moment(text: str) -> float:
-    """The UTC midnight that a day or a number of days back begins with. Raises BadRequest."""
+    """The UTC midnight that a day or a number of days back begins with. Raises BadRequest, also for a day
+    that is still to come."""
     try:
         if text.endswith("d"):
             day = datetime.fromtimestamp(time.time(), UTC) - timedelta(days=int(text[:-1]))
@@ -195,7 +208,18 @@ def moment(text: str) -> float:
             day = datetime.strptime(text, "%Y-%m-%d")
     except (ValueError, OverflowError):
         raise BadRequest(f"--since {text!r} is no day; write 2026-11-01, or 30d for thirty days") from None
-    return day.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC).timestamp()
+    at = day.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC).timestamp()
+    if at > time.time():
+        raise BadRequest(f"--since {text!r} is still to come; write a day that has begun, as 2026-11-01")
+    return at
+
+
+def save(path: Path, text: str) -> None:
+    """Write a file. Raises BadRequest where that cannot be."""
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise BadRequest(f"{str(path)!r} cannot be written: {error.strerror}; name another file") from None
 
 
 def asked(label: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, case, func, or_, select
 
 from rag.cost.energy import BANDS, Band
 from rag.cost.energy_log import Metered, last_source, metered
-from rag.cost.ledger import WORKING, Ending, Entry, Head, Kind, Ledger
+from rag.cost.ledger import ASKED, WORKING, Ending, Entry, Head, Kind, Ledger
 from rag.cost.meter import Charge, idle
 from rag.cost.rates import Rates
 from rag.cost.tables import ledger
@@ -114,7 +114,7 @@ class Closing:
         rows, start = ledger.c, before.until
         # A row may have waited for the lock while its period was closed: then it belongs to the next.
         is_new = or_(rows.at >= start, rows.seq > before.seq)
-        is_whole = case(((rows.outcome == Ending.ESCALATED) | (rows.kind != Kind.REQUEST), 0), else_=1)
+        is_whole = case(((rows.outcome == Ending.ESCALATED) | rows.kind.not_in(ASKED), 0), else_=1)
         columns = [
             func.coalesce(func.sum(is_whole), 0),
             *(func.coalesce(func.sum(rows[name]), 0.0) for name in SUMS),

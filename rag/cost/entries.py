@@ -20,15 +20,13 @@ def refused(entry: Mapping[str, Any], decision: Decision, at: float) -> Entry:
     """The row of a request that was not served."""
     fields = {name: value for name, value in entry.items() if name not in ("at", "external_most")}
     told = {"step": str(decision.step), "obstacle": obstacle(decision), **estimated(decision.estimate)}
-    return Entry(Kind.REQUEST, at, outcome=Ending.REFUSED, details=told, **fields)
+    return Entry(at=at, outcome=Ending.REFUSED, details=told, **fields)
 
 
 def opened(held: Reservation) -> dict[str, Any]:
     """The fields of a row that were known when its request opened."""
-    return {
-        "kind": Kind.REQUEST,
-        **{name: held.entry[name] for name in held.entry if name != "external_most"},
-    }
+    fields = {name: held.entry[name] for name in held.entry if name != "external_most"}
+    return {**fields, "kind": Kind(held.entry.get("kind", Kind.REQUEST))}  # older ones are without
 
 
 def decided(ticket: Ticket) -> dict[str, Any]:

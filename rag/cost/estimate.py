@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 REMEMBERED = 500
 ENOUGH = 20
-REFIT_AFTER = 25
+REFIT_AFTER = 5
 LEARNED_FROM = ("ok", "degraded", "escalated")
 
 

@@ -36,6 +36,7 @@ SEALED = tuple(name for name in COLUMNS if name != "hash")
 # Written once: making a statement anew takes longer than running it.
 NEWEST = select(ledger.c.seq, ledger.c.hash).order_by(ledger.c.seq.desc()).limit(1)
 ADD = insert(ledger)
+MONEY = select(ledger.c.currency).where(ledger.c.currency != "").order_by(ledger.c.seq.desc()).limit(1)
 
 
 class Kind(StrEnum):
@@ -43,12 +44,14 @@ class Kind(StrEnum):
 
     OPENING = "opening"  # the first row: from here on time is accounted for
     REQUEST = "request"
+    LOOKUP = "lookup"  # a search, or vectors, without an answer
     INGESTION = "ingestion"  # work of a run of ingestion
     IDLE = "idle"  # the time of a closed period that no request took
     CHANGE = "change"  # somebody set, removed or overrode a budget
 
 
-WORKING = (Kind.REQUEST, Kind.INGESTION)  # the rows whose seconds are not idle
+ASKED = (Kind.REQUEST, Kind.LOOKUP)  # what somebody asked for
+WORKING = (*ASKED, Kind.INGESTION)  # the rows whose seconds are not idle
 
 
 class Ending(StrEnum):
@@ -131,6 +134,10 @@ class Ledger:
         """The newest row."""
         found = connection.execute(NEWEST).one_or_none()
         return Head(found.seq, found.hash) if found else Head()
+
+    def currency(self, connection: Connection) -> str:
+        """What its newest money is counted in; empty before there is any."""
+        return connection.execute(MONEY).scalar_one_or_none() or ""
 
     def verify(self, known: Head | None = None) -> Verification:
         """Walk over all rows. `known`: a head kept elsewhere, which must still be among them."""

@@ -12,7 +12,7 @@ import typer
 
 from rag.cost.bom import bill_of_materials
 from rag.cost.budget_cli import books
-from rag.cost.cli import moment
+from rag.cost.cli import moment, save
 from rag.cost.inventory import ModelLine
 from rag.cost.models_report import ModelsReport, models_report
 from rag.terminal import money
@@ -33,7 +33,7 @@ def show_models(
     with books(context) as accountant:
         made = models_report(accountant, since=moment(since))
     if bom:
-        bom.write_text(json.dumps(bill_of_materials(made), indent=2) + "\n", "utf-8")
+        save(bom, json.dumps(bill_of_materials(made), indent=2) + "\n")
     typer.echo(json.dumps(asdict(made), indent=2) if as_json else told(made))
 
 
@@ -64,7 +64,7 @@ def described(model: ModelLine, currency: str) -> list[str]:
         first, last = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}" for at in (used.first, used.last))
         lines.append(
             f"  {used.requests} answers from {first} to {last}; a thousand cost "
-            f"{money(used.loaded_per_thousand)} {currency}, {used.wh_per_thousand:.3g} Wh, "
-            f"{used.co2e_g_per_thousand:.3g} gCO2e, idle time included"
+            f"{money(used.loaded_per_thousand)} {currency}, {money(used.wh_per_thousand)} Wh, "
+            f"{money(used.co2e_g_per_thousand)} gCO2e, idle time included"
         )
     return lines

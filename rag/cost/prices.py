@@ -14,6 +14,7 @@ from rag.settings import PriceSettings
 
 FILE = Path(__file__).with_name("prices.json")
 OLDEST = datetime.timedelta(days=90)
+DAY = datetime.timedelta(days=1)
 MILLION = 1_000_000
 
 
@@ -70,13 +71,16 @@ class PriceTable:
         return next((each for each in packaged() if each.model == model and _in_force(each, on)), None)
 
     def price(self, model: str, on: datetime.date) -> Price:
-        """The price in force on a day. Raises PriceUnavailable when it is missing or older than 90 days."""
+        """The price in force on a day. Raises PriceUnavailable when it is missing, older than 90 days or
+        dated ahead."""
         found = self.find(model, on)
         way_out = f"look it up and set [prices.{json.dumps(model)}] in rag.toml, with as_of"
         if found is None:
             raise PriceUnavailable(f"no price of {model!r} on {on}: {way_out}")
         if found.is_stale(on):
             raise PriceUnavailable(f"the price of {model!r} was last looked up on {found.date}: {way_out}")
+        if found.date > on + DAY:  # elsewhere it is tomorrow already; later than that it would never get old
+            raise PriceUnavailable(f"the price of {model!r} is of {found.date}, which is to come: {way_out}")
         return found
 
 

@@ -20,6 +20,7 @@ from rag.cost.prices import PriceTable
 from rag.cost.rates import Rates, exchange
 from rag.cost.tables import ledger
 from rag.cost.usage import By, UsageLine, usage
+from rag.errors import BadRequest
 
 IDLE_SUMS = ("busy_s", "depreciation", "energy", "opex", "external", "energy_wh", "co2e_g")
 # Settings whose constant is called otherwise, and the grid, which is found by country.
@@ -48,7 +49,7 @@ class Idle:
 class CostReport:
     """All of it. Money in `currency`; energy at the machine, times `rates.pue` in money and carbon.
 
-    `whole`: requests and ingestion; `asked`: requests alone.
+    `whole`: requests, lookups and ingestion; `asked`: requests alone; `worded`: those that a model worded.
     """
 
     start: float
@@ -58,6 +59,7 @@ class CostReport:
     band: Band
     whole: UsageLine
     asked: UsageLine
+    worded: UsageLine
     idle: Idle
     by: By
     lines: tuple[UsageLine, ...]
@@ -116,7 +118,8 @@ def report(
     by: By = By.TIER,
     tenant: str | None = None,
 ) -> CostReport:
-    """The report from `since`, but not before the ledger was opened, up to now or `until`.
+    """The report from `since`, but not before the ledger was opened, up to now or `until`. Raises BadRequest
+    for a stretch that is none.
 
     `tenant` narrows the lines to one; the totals are of the machine.
     """
@@ -124,6 +127,8 @@ def report(
     end = accountant.clock() if until is None else until
     with database.reading() as connection:
         start = max(since, connection.execute(select(ledger.c.at).where(ledger.c.seq == 1)).scalar_one())
+        if start >= end:
+            raise BadRequest(f"nothing lies between {start:.0f} and {end:.0f}: give an earlier beginning")
         unused = idle_of(connection, accountant, start, end)
         estimates = estimate_quality(connection, start, end)
         band = accountant.closing.since(connection, closed(connection), end).idle.band
@@ -136,6 +141,7 @@ def report(
         band=band,
         whole=line_of_all(usage(database, since=start, until=end)),
         asked=line_of_all(usage(database, since=start, until=end, kinds=[Kind.REQUEST])),
+        worded=line_of_all(usage(database, since=start, until=end, kinds=[Kind.REQUEST], least_written=1)),
         idle=unused,
         by=by,
         lines=usage(database, since=start, until=end, by=by, tenant=tenant),
@@ -145,21 +151,23 @@ def report(
         break_even=(),
         defaults=defaults_of(accountant),
     )
-    return made if not made.answered else with_break_even(made, accountant)
+    return with_break_even(made, accountant) if made.worded.requests else made
 
 
 def with_break_even(made: CostReport, accountant: Accountant) -> CostReport:
-    """The same beside the APIs of cost.break_even_with, for questions as long as the ones that were asked."""
+    """The same beside the APIs of cost.break_even_with, for questions as long as those that a model worded:
+    an API would have to word those that were quoted here for no token at all."""
     settings = accountant.settings
     table, on = PriceTable(settings.prices), datetime.fromtimestamp(made.end, UTC).date()
-    mean = mean_question(made)
+    worded, count = made.worded, made.worded.requests
+    mean = MeanQuestion(worded.prompt_tokens / count, worded.completion_tokens / count, worded.busy_s / count)
     found = [
         break_even(
             mean,
             made.rates,
             price,
             worth=exchange(price.currency, settings.cost),
-            per_hour=made.answered / made.hours,
+            per_hour=count / made.hours,
             on=on,
         )
         for name in settings.cost.break_even_with

@@ -8,13 +8,30 @@ from html import escape
 
 from rag.cost.break_even import BreakEven, hourly
 from rag.cost.report import CostReport
-from rag.cost.summary import facts
+from rag.cost.summary import facts, setting_of
 from rag.cost.usage import UsageLine
 from rag.evaluation.charts import EDGE, HEIGHT, WIDTH, axis, picture, text
 from rag.evaluation.page import POLICY, STYLE
+from rag.terminal import money
 
 MOST_BARS, WIDEST = 12, 60
-SHOWN = ("name", "requests", "busy_s", "booked", "external", "marginal", "energy_wh", "co2e_g")
+SHOWN = {
+    "name": "",
+    "requests": "requests",
+    "busy_s": "busy, s",
+    "booked": "booked, {currency}",
+    "external": "paid to others, {currency}",
+    "marginal": "marginal, {currency}",
+    "energy_wh": "energy, Wh",
+    "co2e_g": "carbon, gCO2e",
+}
+DARK = """
+@media (prefers-color-scheme: dark) {
+  body { background: #14181d; color: #e2e6eb; } tr { border-color: #333b45; }
+  figcaption, .quiet { color: #9aa5b1; } svg rect { fill: #6f9fd8; } svg text { fill: #9aa5b1; }
+}
+table { display: block; overflow-x: auto; }
+"""
 
 
 def page(report: CostReport) -> str:
@@ -36,7 +53,7 @@ def page(report: CostReport) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}{DARK}</style></head>\n<body>\n"
         + "\n".join(part for part in body if part)
         + "\n</body></html>\n"
     )
@@ -52,7 +69,8 @@ def totals(report: CostReport) -> str:
 
 def grouped(report: CostReport) -> str:
     """The table of the groups."""
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in SHOWN)
+    named = (title.format(currency=report.currency) for title in SHOWN.values())
+    head = "".join(f"<th>{escape(title)}</th>" for title in named)
     rows = "".join(f"<tr>{''.join(cell(line, name) for name in SHOWN)}</tr>" for line in report.lines)
     return f"<table><tr>{head}</tr>{rows}</table>"
 
@@ -62,7 +80,7 @@ def cell(line: UsageLine, name: str) -> str:
     value = getattr(line, name)
     if isinstance(value, str):
         return f"<th>{escape(value) or '(none)'}</th>"
-    return f"<td class=number>{value if isinstance(value, int) else f'{value:.4g}'}</td>"
+    return f"<td class=number>{value if isinstance(value, int) else money(value)}</td>"
 
 
 def charts(report: CostReport) -> str:
@@ -90,13 +108,13 @@ def bars(names: Sequence[str], values: Sequence[float], label: str) -> str:
     for number, (name, value) in enumerate(zip(names, values, strict=True)):
         width = min(WIDEST, max(1.0, step - 2))
         height, x = (HEIGHT - 2 * EDGE) * max(0.0, value) / most, EDGE + number * step
-        told = escape(f"{name}: {value:.4g}")
+        told = escape(f"{name}: {money(value)}")
         drawn.append(
             f'<rect x="{x:.1f}" y="{HEIGHT - EDGE - height:.1f}" width="{width:.1f}" '
             f'height="{height:.1f}"><title>{told}</title></rect>'
         )
         drawn.append(text(x, HEIGHT - 12, name[: max(3, int(step / 7))]))
-    return picture(label, "".join(drawn) + axis() + text(EDGE, EDGE - 10, f"at most {most:.3g}"))
+    return picture(label, "".join(drawn) + axis() + text(EDGE, EDGE - 10, f"at most {money(most)}"))
 
 
 def comparison(report: CostReport) -> str:
@@ -104,14 +122,16 @@ def comparison(report: CostReport) -> str:
     if not report.break_even:
         return ""
     rows = "".join(map(api, report.break_even))
-    head = "<th>API</th><th>per question</th><th>needed per hour</th><th>now</th><th>possible</th><th></th>"
-    return f"<h2>Beside APIs</h2><table><tr>{head}<th>price of</th></tr>{rows}</table>"
+    head = f"<th>API</th><th>a question, {escape(report.currency)}</th><th>needed an hour</th><th>now</th>"
+    head += "<th>possible</th><th></th><th>price of</th>"
+    told = f"For questions like the {report.worded.requests} that a model worded; questions an hour."
+    return f'<h2>Beside APIs</h2><p class="quiet">{told}</p><table><tr>{head}</tr>{rows}</table>'
 
 
 def api(each: BreakEven) -> str:
     """One API as a row."""
     rates = (hourly(value) for value in (each.needed, each.actual, each.possible))
-    numbers = (f"{each.api_cost:.3g}", *rates)
+    numbers = (money(each.api_cost), *rates)
     cells = "".join(f"<td class=number>{value}</td>" for value in numbers)
     stale = ", too old to rely on" if each.is_stale else ""
     return (
@@ -123,9 +143,10 @@ def api(each: BreakEven) -> str:
 def assumptions(report: CostReport) -> str:
     """The figures that nobody set."""
     rows = "".join(
-        f"<tr><th>{escape(each.name)}</th><td class=number>{each.value:g}</td><td>{escape(each.unit)}</td>"
+        f"<tr><th>{escape(setting_of(each.name))}</th><td class=number>{each.value:g}</td>"
+        f"<td>{escape(each.unit)}</td>"
         f"<td>{each.low:g} to {each.high:g}</td><td>{escape(each.source)} ({escape(each.date)})</td></tr>"
         for each in report.defaults
     )
     told = f'<p class="quiet">constants {escape(report.rates.constants)}</p>'
-    return f"<h2>Defaults that nobody set</h2><table>{rows}</table>{told}" if rows else told
+    return f"<h2>Defaults of [hardware] that nobody set</h2><table>{rows}</table>{told}" if rows else told

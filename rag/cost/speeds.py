@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rag.cost.guardrail import Plan
 
 MARGIN = 2.0
+LATEST, LATE = 25, 100  # requests, from which p50 and p95 are read
 # Until this machine has measured its own: a model of 8 billion parameters on two cores is not slower.
 SLOWEST_PREFILL_S, SLOWEST_DECODE_S, SLOWEST_REST_S = 0.05, 0.5, 5.0
 
@@ -106,7 +107,7 @@ def recalled(
 
 
 def fit(samples: Sequence[Sample]) -> Speeds:
-    """Typical and slowest speeds, and the distribution of how far off the typical was."""
+    """Typical and slowest speeds, and how far off the typical was of late. The oldest sample comes first."""
     middle = statistics.median
     # By whole prompts, as they were planned in the end: what was cached of them, or never put into them, is
     # part of what is typical, and of how far off that is.
@@ -116,9 +117,9 @@ def fit(samples: Sequence[Sample]) -> Speeds:
     rests = [each.rest_s for each in samples]
     written = sorted(each.completion_tokens for each in samples)
     plain = Speeds(middle(prefills), middle(decodes), middle(rests), middle(written), samples=len(samples))
-    ratios = sorted(
+    ratios = [
         each.busy_s / max(1e-9, plain.typical(each.planned_tokens, each.planned_most)) for each in samples
-    )
+    ]
     return Speeds(
         plain.prefill_s,
         plain.decode_s,
@@ -126,8 +127,9 @@ def fit(samples: Sequence[Sample]) -> Speeds:
         plain.completion,
         slowest=(max(fresh), max(decodes), max(rests)),
         completion_p95=quantile(written, 0.95),
-        ratio_p50=middle(ratios),
-        ratio_p95=quantile(ratios, 0.95),
+        # What else the machine does slows all requests of an hour alike: the last ones tell best.
+        ratio_p50=middle(ratios[-LATEST:]),
+        ratio_p95=quantile(sorted(ratios[-LATE:]), 0.95),
         samples=len(samples),
     )
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from rag.cost.budget import Budget, Scope
+from rag.cost.budget import LEAST, MOST, Budget, Scope
 from rag.cost.budgets import Budgets
 from rag.cost.ledger import Entry, Kind, Ledger
 from rag.errors import BadRequest, Forbidden, NotFound
 from rag.types import Principal, Right
+
+FAR = 253_402_300_800.0  # the year 10,000
 
 
 class Steering:
@@ -21,8 +23,11 @@ class Steering:
         self._budgets, self._ledger = budgets, ledger
 
     def set_budget(self, principal: Principal, budget: Budget) -> None:
-        """Set a budget, which the ledger records. Raises Forbidden without the right to operate."""
+        """Set a budget, which the ledger records. Raises Forbidden without the right to operate, BadRequest
+        for a limit that is no amount."""
         self._may(principal, budget)
+        if not LEAST <= budget.limit <= MOST:
+            raise BadRequest(f"a budget of {budget.limit:g} is none; give {LEAST:g} to {MOST:g}")
         with self._ledger.database.writing() as connection:
             self._budgets.set(connection, replace(budget, source=principal.user or principal.key or "owner"))
             self._record(connection, principal, {"set": self._named(budget), "limit": budget.limit})
@@ -40,8 +45,11 @@ class Steering:
     ) -> None:
         """Allow more until a moment, for a reason; the ledger has all of it. Raises Forbidden, NotFound,
         BadRequest without a reason or an end in the future."""
-        if not reason.strip() or until <= self._ledger.clock() or extra <= 0:
-            raise BadRequest("an override needs a reason, more than 0, and an end that is still to come")
+        comes = self._ledger.clock() < until < FAR
+        if not reason.strip() or not comes or not 0 < extra <= MOST:
+            raise BadRequest(
+                f"an override needs a reason, more than 0 and at most {MOST:g}, and an end still to come"
+            )
         with self._ledger.database.writing() as connection:
             budget = self._budgets.find(connection, budget_id)
             self._may(principal, budget)

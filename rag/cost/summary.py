@@ -6,7 +6,9 @@ from dataclasses import asdict
 from math import isfinite
 
 from rag.cost.break_even import BreakEven, hourly
+from rag.cost.rates import SETTINGS
 from rag.cost.report import CostReport
+from rag.terminal import money
 
 
 def facts(report: CostReport) -> list[tuple[str, str]]:
@@ -18,37 +20,38 @@ def facts(report: CostReport) -> list[tuple[str, str]]:
     found = [
         ("provisioned", f"{report.hours:.1f} h, {report.utilisation:.2%} of them busy"),
         ("requests", ", ".join(f"{count} {name}" for name, count in report.outcomes.items()) or "none"),
-        ("cost", f"{report.cost:.4g} {currency}, of which {report.idle.cost:.4g} for idle time"),
-        ("paid to others", f"{report.whole.external:.4g} {currency}"),
+        ("cost", f"{money(report.cost)} {currency}, of which {money(report.idle.cost)} for idle time"),
+        ("paid to others", f"{money(report.whole.external)} {currency}"),
         ("cost per answer, fully loaded", amount(report.per_query, currency)),
         ("marginal cost per answer", amount(report.marginal_per_query, currency)),
         (
             "energy at the machine",
-            f"{wh:.4g} Wh, between {wh * band.low:.4g} and {wh * band.high:.4g} ({band.method})",
+            f"{money(wh)} Wh, between {money(wh * band.low)} and {money(wh * band.high)} ({band.method})",
         ),
         (
             "carbon",
-            f"{report.co2e_g:.4g} gCO2e, between {low:.4g} and {high:.4g} by that band (PUE {rates.pue:g}, "
-            f"{rates.grid_low:g} to {rates.grid_high:g} g/kWh)",
+            f"{money(report.co2e_g)} gCO2e, between {money(low)} and {money(high)} by that band "
+            f"(PUE {rates.pue:g}, {rates.grid_low:g} to {rates.grid_high:g} g/kWh)",
         ),
         (
             "saved by cached tokens",
-            f"{report.savings.by_prefix:.4g} {currency} ({report.savings.cached_tokens})",
+            f"{money(report.savings.by_prefix)} {currency} ({report.savings.cached_tokens} tokens)",
         ),
         (
             "saved by remembered answers",
-            f"{report.savings.by_answers:.4g} {currency} ({report.savings.answers})",
+            f"{money(report.savings.by_answers)} {currency} ({report.savings.answers} answers)",
         ),
     ]
     if quality := report.estimates:
         told = f"{quality.within_most:.1%} within the most, {quality.within_p95:.1%} within p95"
-        found.append(("estimates", f"{told}, median error {quality.median_error:.0%} ({quality.requests})"))
+        told += f", median error {quality.median_error:.0%} ({quality.requests} requests)"
+        found.append(("estimates", told))
     return found
 
 
 def amount(value: float | None, currency: str) -> str:
     """Money, or that there is none to tell of."""
-    return "no answers" if value is None else f"{value:.3g} {currency}"
+    return "no answers" if value is None else f"{money(value)} {currency}"
 
 
 def told(made: CostReport) -> str:
@@ -57,27 +60,32 @@ def told(made: CostReport) -> str:
     if made.lines:
         lines.append(f"\nby {made.by}:")
         lines += [
-            f"  {line.name or '(none)'}: {line.requests} requests, {line.booked:.4g} {made.currency}, "
-            f"{line.energy_wh:.4g} Wh, {line.co2e_g:.4g} gCO2e"
+            f"  {line.name or '(none)'}: {line.requests} requests, {money(line.booked)} {made.currency}, "
+            f"{money(line.energy_wh)} Wh, {money(line.co2e_g)} gCO2e"
             for line in made.lines
         ]
     if made.break_even:
-        lines.append("\nbeside APIs, for questions of the same length:")
+        lines.append(f"\nbeside APIs, for questions like the {made.worded.requests} that a model worded:")
         lines += [beside(each, made.currency) for each in made.break_even]
     if made.defaults:
-        lines.append("\ndefaults that nobody set (`rag cost profile`):")
+        lines.append("\ndefaults of [hardware] that nobody set (`rag cost profile`):")
         lines += [
-            f"  {each.name} {each.value:g} {each.unit} ({each.low:g} to {each.high:g})"
+            f"  {setting_of(each.name)} {each.value:g} {each.unit} ({each.low:g} to {each.high:g})"
             for each in made.defaults
         ]
     return "\n".join(lines)
+
+
+def setting_of(constant: str) -> str:
+    """The setting of [hardware] that a constant stands in for."""
+    return "grid" if constant.startswith("grid_") else SETTINGS.get(constant, constant)
 
 
 def beside(each: BreakEven, currency: str) -> str:
     """One API in a line."""
     price = f"price of {each.as_of}{', too old to rely on' if each.is_stale else ''}"
     load = f"now {hourly(each.actual)} an hour, possible {hourly(each.possible)}"
-    return f"  {each.model}: {each.api_cost:.3g} {currency} a question; {each.verdict} ({load}; {price})"
+    return f"  {each.model}: {money(each.api_cost)} {currency} a question; {each.verdict} ({load}; {price})"
 
 
 def needed(each: BreakEven) -> float | None:

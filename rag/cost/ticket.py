@@ -5,18 +5,28 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rag.cost.guardrail import Decision, Plan
 from rag.cost.ledger import Ending
 from rag.cost.meter import Charge, Work
+from rag.cost.rates import exchange
 from rag.cost.reservations import Reservation
 from rag.errors import Cancelled, RagError
 
 if TYPE_CHECKING:
     from rag.cost.accountant import Accountant
+
+
+class Sender(Protocol):
+    """What sends text away and pays for it; its receipt is true at any moment, None if nothing left."""
+
+    @property
+    def receipt(self) -> Any:
+        """A dataclass with `amount` and `currency`, or None."""
+        ...
 
 
 class CpuShare:
@@ -68,6 +78,7 @@ class Ticket:
     opened: float = field(default_factory=time.monotonic)
     charge: Charge | None = None
     work: dict[str, Work] = field(default_factory=dict)
+    senders: list[tuple[str, Sender]] = field(default_factory=list)
     _engine_since: float = 0.0
 
     @property
@@ -90,6 +101,10 @@ class Ticket:
         self._engine_since = self._engine_since or time.monotonic()
         self.accountant.waiting.add(self)
 
+    def sending(self, sender: Sender, *, tier: str) -> None:
+        """What this sender sends away and pays is on the books from now on, however the request ends."""
+        self.senders.append((tier, sender))
+
     def settle(
         self,
         work: Work = Work(),  # noqa: B008 (frozen)
@@ -99,19 +114,18 @@ class Ticket:
         model: str = "",
         route: Mapping[str, Any] | None = None,
         facts: Mapping[str, Any] | None = None,
-        egress: Mapping[str, Any] | None = None,
     ) -> Charge:
         """Book it: what it took goes to the ledger and off the budgets, the rest of the hold is let go.
 
         `route`: why this tier, and which others there were; `facts`: digest, quantisation and build of the
-        model; `egress`: what left the premises and where to. A second call changes nothing.
+        model. A second call changes nothing.
         """
         if self.charge is None:
             if work != Work():
                 self.add(work, tier=tier)
             if self.decision.step != "as_asked" and outcome is Ending.OK:
                 outcome = Ending.DEGRADED
-            told = {"route": route, "model": facts, "egress": egress}
+            told = {"route": route, "model": facts}
             self._book(outcome, tier, model, {name: value for name, value in told.items() if value})
         assert self.charge is not None
         return self.charge
@@ -134,8 +148,14 @@ class Ticket:
         self._book(outcome, "", "", told)
 
     def _book(self, outcome: Ending, tier: str, model: str, details: Mapping[str, Any]) -> None:
+        receipts = [(sent_by, each.receipt) for sent_by, each in self.senders if each.receipt]
+        self.senders = []
+        for sent_by, receipt in receipts:
+            rate = exchange(receipt.currency, self.accountant.settings.cost)
+            self.add(Work(external=receipt.amount * rate), tier=sent_by)
+        egress = {"egress": {"receipts": [asdict(each) for _, each in receipts]}} if receipts else {}
         self.charge = self.accountant.settle(
-            self, outcome=outcome, tier=tier or self.plan.tier, model=model, details=details
+            self, outcome=outcome, tier=tier or self.plan.tier, model=model, details={**details, **egress}
         )
 
     def _stop_waiting(self) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, case, func, literal, select
 
-from rag.cost.ledger import WORKING, Ending, Kind
+from rag.cost.ledger import ASKED, WORKING, Ending, Kind
 from rag.cost.tables import ledger
 from rag.store.database import Database
 
@@ -43,8 +43,8 @@ class By(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UsageLine:
-    """Sums over the requests and ingestion of one `name`, without idle time. Money as booked, in the ledger's
-    currency; energy at the machine. A question that two tiers worked on is one request."""
+    """Sums over the requests, lookups and ingestion of one `name`, without idle time. Money as booked, in the
+    ledger's currency; energy at the machine. A question that two tiers worked on is one request."""
 
     name: str
     requests: int
@@ -76,18 +76,21 @@ def usage(
     tenant: str | None = None,
     user: str | None = None,
     kinds: Sequence[Kind] = WORKING,
+    least_written: int = 0,
 ) -> tuple[UsageLine, ...]:
     """Sums from `since` up to `until`, dearest first, days in their order; without `by` one line in all.
 
-    `user`: a pseudonym (Ledger.pseudonym).
+    `user`: a pseudonym (Ledger.pseudonym). `least_written`: tokens below which an answer does not count.
     """
     rows = ledger.c
     key: ColumnElement[str] = literal("all") if by is None else rows[by]
-    is_whole = (rows.kind == Kind.REQUEST) & (rows.outcome != Ending.ESCALATED)
+    is_whole = rows.kind.in_(ASKED) & (rows.outcome != Ending.ESCALATED)
     count = func.sum(case((is_whole, 1), else_=0))
     query = select(key.label("name"), count, *(func.sum(rows[name]) for name in SUMS)).where(
         rows.kind.in_(kinds), rows.at >= since, rows.at < min(until, 1e15)
     )
+    if least_written:
+        query = query.where(rows.completion_tokens >= least_written)
     if tenant is not None:
         query = query.where(rows.tenant == tenant)
     if user is not None:

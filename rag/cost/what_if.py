@@ -60,6 +60,8 @@ def outlook(mean: MeanQuestion, rates: Rates, change: Change, *, per_hour: float
     if count <= 0:
         raise BadRequest("nobody asked anything: give --queries-per-hour")
     made = changed(rates, change)
+    if made.idle_w > made.busy_w:
+        raise BadRequest(f"idle {made.idle_w:g} W is more than busy {made.busy_w:g} W: give both --*-watts")
     machines = math.ceil(count * busy_s / 3600)
     load = count * busy_s / 3600 / machines
     wh = machines * made.watts(load) / count

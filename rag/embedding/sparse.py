@@ -6,17 +6,21 @@ import re
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
 from qdrant_edge import Bm25, Bm25Config, TokenizerType
+from qdrant_edge import SparseVector as Terms
 
 # Scripts that put no spaces between words: Thai to Khmer, kana, Han. The word tokenizer takes a sentence
 # for one term; the multilingual one segments (nDCG@10 on xquad_multilingual .783 -> .944), but is a little
 # worse for English (tatqa .716 -> .706), so each text gets the one that suits it.
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+# Arabic words take their own stemmer and stop words: on the Arabic part of xquad_multilingual nDCG@10 of BM25
+# .861 -> .928, fused .860 -> .941. For German and Spanish theirs changed nothing beyond noise.
+ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f]+")
 WORDS = re.compile(r"\w+")
 # The encoder's own constants: pairs saturate as its words do.
 K, B, AVERAGE_LENGTH = 1.2, 0.75, 256.0
@@ -43,21 +47,28 @@ class SparseEncoder:
     def __init__(self) -> None:
         self._spaced = Bm25(Bm25Config())
         self._unspaced = Bm25(Bm25Config(tokenizer=TokenizerType.Multilingual))
+        self._arabic = Bm25(Bm25Config(language="arabic"))
         self._term = lru_cache(KNOWN_WORDS)(self._look_up)
 
     def encode_query(self, text: str) -> SparseVector:
-        """The terms of a question: words weigh 1, pairs PAIR_WEIGHT."""
-        vector = self._encoder_for(text).embed_query(text)
-        pairs = dict.fromkeys(self._pairs(text), PAIR_WEIGHT)
-        return joined(vector.indices, vector.values, pairs)
+        """The terms of a question: words weigh 1, pairs PAIR_WEIGHT.
+
+        Arabic words are asked for as they stand too: an index made before they were stemmed holds them so.
+        """
+        vectors = [self._encoder_for(text).embed_query(text)]
+        if arabic := " ".join(ARABIC.findall(text)):
+            vectors.append(self._arabic.embed_query(arabic))
+        return joined(vectors, dict.fromkeys(self._pairs(text), PAIR_WEIGHT))
 
     def encode_document(self, text: str) -> SparseVector:
         """The terms of a passage, weighted by frequency and length."""
-        vector = self._encoder_for(text).embed_document(text)
+        vectors = [self._encoder_for(text).embed_document(ARABIC.sub(" ", text))]
+        if arabic := " ".join(ARABIC.findall(text)):
+            vectors.append(self._arabic.embed_document(arabic))
         counts = Counter(self._pairs(text))
         dampening = K * (1 - B + B * sum(counts.values()) / AVERAGE_LENGTH)
         pairs = {pair: count * (K + 1) / (count + dampening) for pair, count in counts.items()}
-        return joined(vector.indices, vector.values, pairs)
+        return joined(vectors, pairs)
 
     def _encoder_for(self, text: str) -> Bm25:
         return self._unspaced if UNSPACED.search(text) else self._spaced
@@ -77,7 +88,9 @@ class SparseEncoder:
         return found[0] if found else 0
 
 
-def joined(indices: list[int], values: list[float], pairs: dict[int, float]) -> SparseVector:
+def joined(vectors: Iterable[Terms], pairs: dict[int, float]) -> SparseVector:
     """Words and pairs as one vector; an id counts once, so a pair that collides with a word gives way."""
-    terms = {**pairs, **dict(zip(indices, values, strict=True))}
+    terms = dict(pairs)
+    for vector in vectors:
+        terms |= zip(vector.indices, vector.values, strict=True)
     return SparseVector(list(terms), list(terms.values()))

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from rag.engine.address import Address
 from rag.engine.generator import Delta, Finished, Logprob, Reuse, Sampling, Terms
 from rag.errors import (
     BadRequest,
@@ -26,6 +27,7 @@ from rag.types import Usage
 
 BYTES_PER_TOKEN = 4  # of English, in most vocabularies
 SHOWN = 300
+MOST_TOKENS = 10**9  # that anybody states in earnest
 
 
 def request_body(prompt: str, sampling: Sampling, terms: Terms, *, llama_server: bool) -> dict[str, Any]:
@@ -56,13 +58,13 @@ def request_body(prompt: str, sampling: Sampling, terms: Terms, *, llama_server:
 
 
 async def events(
-    reply: httpx.Response, prompt: str, began: float, url: str
+    reply: httpx.Response, prompt: str, began: float, server: Address
 ) -> AsyncGenerator[Delta | Finished, None]:
     """What a streamed answer says, then Finished. Raises WorkerDied when it ends before it is finished."""
     first, texts, reason = 0.0, 0, ""
     usage: dict[str, Any] | None = None
     timings: dict[str, Any] = {}
-    async for chunk in _chunks(reply, url):
+    async for chunk in _chunks(reply, server):
         usage, timings = chunk.get("usage") or usage, chunk.get("timings") or timings
         for choice in chunk.get("choices") or ():
             reason = choice.get("finish_reason") or reason
@@ -70,13 +72,13 @@ async def events(
                 first, texts = first or time.monotonic(), texts + 1
                 yield Delta(text, _chances(choice.get("logprobs")))
     if not reason:
-        raise WorkerDied(f"{url} broke off in the middle of an answer")
+        raise WorkerDied(f"{server} broke off in the middle of an answer")
     now = time.monotonic()
-    prefill_s = timings.get("prompt_ms", 1000 * ((first or now) - began)) / 1000
-    decode_s = timings.get("predicted_ms", 1000 * (now - (first or now))) / 1000
+    prefill_s = seconds_of(timings.get("prompt_ms"), (first or now) - began, now - began)
+    decode_s = seconds_of(timings.get("predicted_ms"), now - (first or now), now - began)
     yield Finished(
         reason="length" if reason == "length" else "stop",
-        usage=_usage(usage) or Usage(guess(prompt), texts),
+        usage=usage_of(usage) or Usage(guess(prompt), texts),
         prefill_s=prefill_s,
         decode_s=decode_s,
         cpu_s=0.0,  # spent elsewhere, and not told
@@ -86,32 +88,34 @@ async def events(
     )
 
 
-def refusal(reply: httpx.Response, url: str) -> RagError:
+def refusal(reply: httpx.Response, server: Address) -> RagError:
     """The error that a status other than success stands for. The body must have been read."""
     status, words = reply.status_code, _words(reply)
     if status in (401, 403):
-        return SettingsError(f"{url} refuses the key ({status}): set engine.api_key")
+        return SettingsError(f"{server} refuses the key ({status}): see {server.key_setting}")
     if status == 404:
-        return SettingsError(f"{url} has no such model or no /v1/completions: {words}; see engine.url")
+        return SettingsError(
+            f"{server} has no such model or no /v1/completions: {words}; see {server.setting}"
+        )
     if status == 429:
-        return Overloaded(f"{url} is overloaded: {words}; try again")
+        return Overloaded(f"{server} is overloaded: {words}; try again")
     if status < 500:
         long = "context" in words.lower() and ("exceed" in words.lower() or "maximum" in words.lower())
-        return (ContextTooLong if long else BadRequest)(f"{url} refuses the request ({status}): {words}")
-    return WorkerError(f"{url} failed ({status}): {words}")
+        return (ContextTooLong if long else BadRequest)(f"{server} refuses the request ({status}): {words}")
+    return WorkerError(f"{server} failed ({status}): {words}")
 
 
 @contextmanager
-def translated(url: str) -> Iterator[None]:
-    """httpx's errors as ours."""
+def translated(server: Address) -> Iterator[None]:
+    """httpx's errors as ours, with the setting to look at."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-        raise WorkerUnavailable(f"{url} cannot be reached ({error}); is engine.url right?") from None
+        raise WorkerUnavailable(f"{server} cannot be reached ({error}); is {server.setting} right?") from None
     except httpx.TimeoutException:
-        raise WorkerTimeout(f"{url} said nothing for too long") from None
+        raise WorkerTimeout(f"{server} said nothing for too long") from None
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise WorkerDied(f"{url} broke off: {type(error).__name__}: {error}") from None
+        raise WorkerDied(f"{server} broke off: {type(error).__name__}: {error}") from None
 
 
 def guess(text: str) -> int:
@@ -119,8 +123,8 @@ def guess(text: str) -> int:
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
-async def _chunks(reply: httpx.Response, url: str) -> AsyncIterator[dict[str, Any]]:
-    with translated(url):
+async def _chunks(reply: httpx.Response, server: Address) -> AsyncIterator[dict[str, Any]]:
+    with translated(server):
         async for line in reply.aiter_lines():
             name, _, data = line.partition(":")
             if name not in ("data", "error") or (data := data.strip()) == "[DONE]":
@@ -128,19 +132,28 @@ async def _chunks(reply: httpx.Response, url: str) -> AsyncIterator[dict[str, An
             try:
                 chunk = json.loads(data)
             except ValueError:
-                raise WorkerError(f"{url} does not stream JSON: {data[:SHOWN]!r}") from None
+                raise WorkerError(f"{server} does not stream JSON: {data[:SHOWN]!r}") from None
             if not isinstance(chunk, dict) or "error" in chunk or name == "error":
-                raise WorkerError(f"{url} failed: {data[:SHOWN]}")
+                raise WorkerError(f"{server} failed: {data[:SHOWN]}")
             yield chunk
 
 
-def _usage(usage: dict[str, Any] | None) -> Usage | None:
-    if not usage:
+def usage_of(stated: Any) -> Usage | None:
+    """The tokens that a server states; None if it states none, or what no count of tokens can be: bills rest
+    on it."""
+    if not isinstance(stated, dict):
         return None
-    details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0), details.get("cached_tokens") or 0
-    )
+    details = stated.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    told = (stated.get("prompt_tokens"), stated.get("completion_tokens"), cached or 0)
+    counts = [count for count in told if isinstance(count, int) and 0 <= count < MOST_TOKENS]
+    return Usage(*counts) if len(counts) == len(told) else None
+
+
+def seconds_of(stated_ms: Any, seen_s: float, whole_s: float) -> float:
+    """What a server says that it took, where that can be within the whole answer; else what was seen here."""
+    is_time = isinstance(stated_ms, int | float) and 0 <= stated_ms / 1000 <= whole_s
+    return stated_ms / 1000 if is_time else seen_s
 
 
 def _chances(logprobs: dict[str, Any] | None) -> tuple[Logprob, ...]:

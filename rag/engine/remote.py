@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from rag.engine.address import Address
 from rag.engine.completions import events, guess, refusal, request_body, translated
 from rag.engine.generator import SHARED_WITH_NOBODY, Delta, Finished, Sampling, Terms
 from rag.engine.prompt import ZERO_WIDTH_SPACE, Piece
@@ -36,8 +37,8 @@ class RemoteGenerator:
     Counts are exact where the server has /tokenize, else a guess that `info()` calls approximate.
     """
 
-    def __init__(self, url: str, *, model: str = "", api_key: str = "", start: str = "") -> None:
-        self.url = url.rstrip("/").removesuffix("/v1")
+    def __init__(self, address: Address, *, model: str = "", api_key: str = "", start: str = "") -> None:
+        self.address, self.url = address, address.url.rstrip("/").removesuffix("/v1")
         self.model, self.start = model, start
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=TIMEOUT)
@@ -46,9 +47,17 @@ class RemoteGenerator:
         self._active = 0
 
     async def stream(
-        self, prompt: Sequence[Piece], sampling: Sampling, terms: Terms = SHARED_WITH_NOBODY
+        self,
+        prompt: Sequence[Piece],
+        sampling: Sampling,
+        terms: Terms = SHARED_WITH_NOBODY,
+        *,
+        attempts: int = ATTEMPTS,
     ) -> AsyncIterator[Delta | Finished]:
-        """The answer as it comes, then one Finished; closing it closes the connection: the work ends."""
+        """The answer as it comes, then one Finished; closing it closes the connection: the work ends.
+
+        `attempts`: how often a server that is busy or away is asked, with pauses between.
+        """
         info = await self.info()
         body = request_body(told(prompt, self.start), sampling, terms, llama_server=info["llama_server"])
         body["model"] = info["name"]
@@ -56,8 +65,8 @@ class RemoteGenerator:
         try:
             began = time.monotonic()
             async with (
-                self._answer(body) as reply,
-                aclosing(events(reply, body["prompt"], began, self.url)) as answer,
+                self._answer(body, attempts) as reply,
+                aclosing(events(reply, body["prompt"], began, self.address)) as answer,
             ):
                 async for event in answer:
                     yield event
@@ -119,25 +128,25 @@ class RemoteGenerator:
             return found
         if optional:
             return {}
-        raise refusal(reply, self.url)
+        raise refusal(reply, self.address)
 
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         for _ in range(ATTEMPTS - 1):
-            with suppress(WorkerDied), translated(self.url):
+            with suppress(WorkerDied), translated(self.address):
                 return await self._client.request(method, path, json=body)
-        with translated(self.url):
+        with translated(self.address):
             return await self._client.request(method, path, json=body)
 
     @asynccontextmanager
-    async def _answer(self, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
+    async def _answer(self, body: dict[str, Any], attempts: int) -> AsyncIterator[httpx.Response]:
         """The open answer of a server that took the request. Tried again only until the first byte."""
         for attempt in itertools.count(1):
             try:
-                with translated(self.url):
+                with translated(self.address):
                     request = self._client.build_request("POST", "/v1/completions", json=body)
                     reply = await self._client.send(request, stream=True)
             except (WorkerUnavailable, WorkerDied):  # llama-server drops kept connections unannounced
-                if attempt == ATTEMPTS:
+                if attempt == attempts:
                     raise
             else:
                 try:
@@ -145,8 +154,8 @@ class RemoteGenerator:
                         yield reply
                         return
                     await reply.aread()
-                    if reply.status_code not in BUSY or attempt == ATTEMPTS:
-                        raise refusal(reply, self.url)
+                    if reply.status_code not in BUSY or attempt == attempts:
+                        raise refusal(reply, self.address)
                 finally:
                     await reply.aclose()
             await asyncio.sleep(PAUSE_S * attempt)

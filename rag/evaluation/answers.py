@@ -16,14 +16,14 @@ from rag.evaluation.library import Library, patiently
 from rag.evaluation.record import DECLINED, Asked
 from rag.evaluation.retrieval import SHOWN, shown
 from rag.evaluation.scores import contains, exact, f1, numeric, recall
-from rag.types import Answer, Outcome, Passage, Tier
+from rag.types import Answer, Outcome, Passage
 
 MARKER = re.compile(r" ?\[\d+\]")
 ENOUGH_WORDS = 0.5  # of a long gold answer, for an answer to count as right
 
 
 async def answer_all(
-    library: Library, items: Sequence[Item], tier: Tier | None = None
+    library: Library, items: Sequence[Item], tier: str | None = None
 ) -> AsyncIterator[Asked]:
     """Every question, with its history where it follows others."""
     for item in items:
@@ -40,7 +40,7 @@ async def answer_all(
         )
 
 
-async def ask(library: Library, item: Item, tier: Tier | None) -> tuple[Answer, dict[str, float]]:
+async def ask(library: Library, item: Item, tier: str | None) -> tuple[Answer, dict[str, float]]:
     """One whole answer, and what it took."""
     started = time.perf_counter()
     first_s: float | None = None

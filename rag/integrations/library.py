@@ -64,8 +64,7 @@ class OwnLibrary:
     ) -> list[Passage]:
         """Passages, best first. Raises UnknownModel for a collection that this reader does not have."""
         await self.system.check_collection(collection, self.principal)
-        found = self.system.retriever.search(query, self.principal, collection=collection, limit=limit)
-        return list(await found)
+        return await self.system.search(query, self.principal, collection=collection, limit=limit)
 
     async def ask(self, question: str, *, collection: str | None = None) -> Answer:
         """The whole answer. Raises UnknownModel for a collection that this reader does not have."""

@@ -15,6 +15,13 @@ POINTERS = re.compile(
     re.IGNORECASE,
 )
 OPENERS = ("and ", "but ", "or ", "also ", "what about", "how about", "und ", "was ist mit", "wie ist es mit")
+# "And in Zurich?" behind "... in Oslo?": a name or a number, with its preposition, and nothing else.
+NAME = r"(?:\d[\d.,]*|[^\W\d_a-z][\w'’-]*)"
+PREPOSITION = r"(?:in|on|at|for|of|to|from|by|with|during|since|until|für|im|am|von|aus|nach|bei|mit)"
+EXCHANGE = re.compile(
+    r"(?i:and|but|or|und|oder|what about|how about|was ist mit|wie ist es mit)\s+"
+    rf"(?:(?P<before>(?i:{PREPOSITION}))\s+)?(?P<name>{NAME}(?:\s+{NAME})*)\s*[?.!]*"
+)
 SHORT_WORDS = 3
 TURNS_BACK = 3
 # Of the answer before: its beginning names what it is about.
@@ -33,12 +40,33 @@ FUNCTION_WORDS = frozenset(
 
 
 def standalone(question: str, history: Sequence[Message] = ()) -> str:
-    """The question with the user's turn that it leans on put before it; unchanged when it leans on none."""
+    """The question with the user's turn that it leans on; unchanged when it leans on none.
+
+    "And in Zurich?" behind "How high is the limit in Oslo?" becomes "How high is the limit in Zurich?"; what
+    says more than another name has the earlier turn put before it.
+    """
     asked = [message.content for message in history if message.role == "user"][-TURNS_BACK:]
-    parts = [question.strip()]
-    while asked and leans_back(parts[0]):
-        parts.insert(0, asked.pop().strip())
-    return " ".join(parts)
+    question = question.strip()
+    if not asked or not leans_back(question):
+        return question
+    *earlier, last = asked
+    before = standalone(last, [Message("user", each) for each in earlier])
+    return exchanged(question, before) or f"{before} {question}"
+
+
+def exchanged(question: str, before: str) -> str:
+    """The question before, with the name or number that the follow-up puts in its place; empty: none does."""
+    follow_up = EXCHANGE.fullmatch(question)
+    if not follow_up:
+        return ""
+    number = follow_up["name"][0].isdigit()
+    led = rf"(?i:\b{follow_up['before']})" if follow_up["before"] else r"(?<=[\w,])"
+    name = r"\d[\d.,]*(?<![.,])" if number else r"[^\W\d_a-z][\w'’-]*(?:\s+[^\W\d_a-z][\w'’-]*)*"
+    places = list(re.finditer(rf"{led}\s+(?P<name>{name})(?![\w-])", before))
+    if len(places) != 1:
+        return ""
+    start, end = places[0].span("name")
+    return before[:start] + follow_up["name"] + before[end:]
 
 
 def in_context(question: str, history: Sequence[Message]) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from rag.engine.generator import SHARED_WITH_NOBODY, Delta, Finished, Generator, Sampling, Terms
 from rag.engine.prompt import Piece
@@ -21,13 +21,28 @@ LONGEST_REST_S = 60.0
 PASSED_ON = (WorkerError, Overloaded, SettingsError, ModelError)
 
 
+class Server(Generator, Protocol):
+    """A generator elsewhere that can be told how often to try before it gives up."""
+
+    def stream(
+        self,
+        prompt: Sequence[Piece],
+        sampling: Sampling,
+        terms: Terms = SHARED_WITH_NOBODY,
+        *,
+        attempts: int = ...,
+    ) -> AsyncIterator[Delta | Finished]:
+        """As Generator.stream."""
+        ...
+
+
 @dataclass(slots=True)
 class Endpoint:
     """One server: what a token costs there relative to the others, how many requests it takes at once, and
     how it did lately. Seconds are of a monotonic clock."""
 
     name: str
-    generator: Generator
+    generator: Server
     price: float = 0.0
     slots: int = 4
     active: int = 0
@@ -73,7 +88,7 @@ class Broker:
         self.endpoints, self.deadline_s, self._clock = tuple(endpoints), deadline_s, clock
 
     @classmethod
-    def of(cls, tier: Tier, servers: Sequence[Generator]) -> Broker:
+    def of(cls, tier: Tier, servers: Sequence[Server]) -> Broker:
         """The servers of a tier, in the order of its `urls`."""
         prices = tier.url_prices or (0.0,) * len(tier.urls)
         endpoints = [
@@ -160,10 +175,12 @@ class Broker:
         *,
         patient: bool,
     ) -> AsyncIterator[Delta | Finished]:
-        """One endpoint's answer, measured. Unless `patient`, its first token has to come by the deadline."""
+        """One endpoint's answer, measured. Unless `patient`, it is asked once, and its first token has to
+        come by the deadline."""
         began, first_s = self._clock(), 0.0
         endpoint.active += 1
-        events = endpoint.generator.stream(prompt, sampling, terms)
+        asked = {} if patient else {"attempts": 1}
+        events = endpoint.generator.stream(prompt, sampling, terms, **asked)
         try:
             async with aclosing(events):  # type: ignore[type-var]
                 try:

@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 
-from rag.engine.completions import SHOWN, guess, translated
+from rag.engine.address import Address
+from rag.engine.completions import SHOWN, guess, translated, usage_of
 from rag.engine.generator import SHARED_WITH_NOBODY, Delta, Finished, Sampling, Terms
 from rag.engine.prompt import Piece
 from rag.errors import (
@@ -55,17 +56,26 @@ class Parcel(list[Piece]):
 class ChatServer:
     """Continues parcels at one address. Counting, warming and describing send nothing."""
 
-    def __init__(self, url: str, *, model: str, key: str) -> None:
-        self.url, self.model = url.rstrip("/").removesuffix("/v1"), model
+    def __init__(self, address: Address, *, model: str, key: str) -> None:
+        self.address, self.model = address, model
+        self.url = address.url.rstrip("/").removesuffix("/v1")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=TIMEOUT)
         self._limit = "max_tokens"
         self._active = 0
 
     async def stream(
-        self, prompt: Sequence[Piece], sampling: Sampling, terms: Terms = SHARED_WITH_NOBODY
+        self,
+        prompt: Sequence[Piece],
+        sampling: Sampling,
+        terms: Terms = SHARED_WITH_NOBODY,
+        *,
+        attempts: int = ATTEMPTS,
     ) -> AsyncIterator[Delta | Finished]:
-        """The answer as it comes. Raises EgressDenied for a prompt that nobody cleared."""
+        """The answer as it comes; a server that is busy or away is asked so often.
+
+        Raises EgressDenied for a prompt that nobody cleared.
+        """
         if not isinstance(prompt, Parcel):
             raise EgressDenied(f"nothing leaves for {self.url} without clearance of its tier")
         body = self._body(prompt, sampling, terms)
@@ -73,7 +83,7 @@ class ChatServer:
         try:
             began = time.monotonic()
             async with (
-                self._answer(body, prompt) as reply,
+                self._answer(body, prompt, attempts) as reply,
                 aclosing(self._events(reply, body, began)) as events,
             ):
                 async for event in events:
@@ -124,13 +134,15 @@ class ChatServer:
         }
 
     @asynccontextmanager
-    async def _answer(self, body: dict[str, Any], parcel: Parcel) -> AsyncIterator[httpx.Response]:
+    async def _answer(
+        self, body: dict[str, Any], parcel: Parcel, attempts: int
+    ) -> AsyncIterator[httpx.Response]:
         """The open answer; asked again, before the first byte, where that may help."""
         for attempt in count(1):
             content = json.dumps(body, ensure_ascii=False).encode()
             parcel.dispatches.append(Dispatch(self.url, len(content), time.time()))
             try:
-                with translated(self.url):
+                with translated(self.address):
                     request = self._client.build_request(
                         "POST",
                         "/v1/chat/completions",
@@ -141,7 +153,7 @@ class ChatServer:
             except (WorkerUnavailable, WorkerDied) as error:
                 if isinstance(error, WorkerUnavailable):
                     parcel.dispatches.pop()  # there was no connection that it could leave by
-                if attempt == ATTEMPTS:
+                if attempt >= attempts:
                     raise
                 continue
             try:
@@ -154,8 +166,8 @@ class ChatServer:
                 if renamed and "max_tokens" in body:
                     body["max_completion_tokens"] = body.pop("max_tokens")
                     self._limit = "max_completion_tokens"
-                elif reply.status_code not in BUSY or attempt >= ATTEMPTS:
-                    raise refusal(reply, self.url)
+                elif reply.status_code not in BUSY or attempt >= attempts:
+                    raise refusal(reply, self.address)
             finally:
                 await reply.aclose()
 
@@ -164,7 +176,7 @@ class ChatServer:
     ) -> AsyncGenerator[Delta | Finished, None]:
         first, texts, reason = 0.0, 0, ""
         usage: dict[str, Any] = {}
-        async for chunk in chunks(reply, self.url):
+        async for chunk in chunks(reply, self.address):
             usage = chunk.get("usage") or usage
             for choice in chunk.get("choices") or ():
                 reason = choice.get("finish_reason") or reason
@@ -172,12 +184,12 @@ class ChatServer:
                     first, texts = first or time.monotonic(), texts + 1
                     yield Delta(text)
         if not reason:
-            raise WorkerDied(f"{self.url} broke off in the middle of an answer")
+            raise WorkerDied(f"{self.address} broke off in the middle of an answer")
         now = time.monotonic()
         asked = sum(guess(message["content"]) for message in body["messages"])
         yield Finished(
             reason="length" if reason == "length" else "stop",
-            usage=told(usage) or Usage(asked, texts),
+            usage=usage_of(usage) or Usage(asked, texts),
             prefill_s=(first or now) - began,
             decode_s=now - (first or now),
             cpu_s=0.0,
@@ -195,9 +207,9 @@ def spoken(prompt: Sequence[Piece]) -> list[dict[str, str]]:
     return messages[:-1]
 
 
-async def chunks(reply: httpx.Response, url: str) -> AsyncIterator[dict[str, Any]]:
+async def chunks(reply: httpx.Response, server: Address) -> AsyncIterator[dict[str, Any]]:
     """The JSON of every event. Raises WorkerError for what is none, and for errors in the stream."""
-    with translated(url):
+    with translated(server):
         async for line in reply.aiter_lines():
             name, _, data = line.partition(":")
             if name != "data" or (data := data.strip()) == "[DONE]":
@@ -205,31 +217,23 @@ async def chunks(reply: httpx.Response, url: str) -> AsyncIterator[dict[str, Any
             try:
                 chunk = json.loads(data)
             except ValueError:
-                raise WorkerError(f"{url} does not stream JSON") from None
+                raise WorkerError(f"{server} does not stream JSON") from None
             if not isinstance(chunk, dict) or "error" in chunk:
-                raise WorkerError(f"{url} failed: {data[:SHOWN]}")
+                raise WorkerError(f"{server} failed: {data[:SHOWN]}")
             yield chunk
 
 
-def told(usage: dict[str, Any]) -> Usage | None:
-    """The usage that a provider states; None if it states none."""
-    if not usage:
-        return None
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    return Usage(usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0), cached)
-
-
-def refusal(reply: httpx.Response, url: str) -> RagError:
+def refusal(reply: httpx.Response, server: Address) -> RagError:
     """The error that a status other than success stands for. The body must have been read."""
     status, words = reply.status_code, reply.text[:SHOWN]
     if status in (401, 403):
-        return SettingsError(f"{url} refuses the key ({status}): see api_key_env of the tier")
+        return SettingsError(f"{server} refuses the key ({status}): see {server.key_setting}")
     if status == 404:
         return SettingsError(
-            f"{url} has no such model or no /v1/chat/completions: see urls and model of the tier"
+            f"{server} has no such model or no /v1/chat/completions: see {server.setting} and its model"
         )
     if status == 429:
-        return Overloaded(f"{url} is overloaded or its quota is used up: {words}")
+        return Overloaded(f"{server} is overloaded or its quota is used up: {words}")
     if status < 500:
-        return BadRequest(f"{url} refuses the request ({status}): {words}")
-    return WorkerError(f"{url} failed ({status}): {words}")
+        return BadRequest(f"{server} refuses the request ({status}): {words}")
+    return WorkerError(f"{server} failed ({status}): {words}")

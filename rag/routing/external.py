@@ -47,7 +47,7 @@ class ExternalTier:
         self.tier, self.price = tier, price
         self.policy = EgressPolicy(tier.name, tier.egress)
         self.kinds = frozenset(DataKind) if tier.egress.redact == "all" else STRUCTURED
-        servers = [ChatServer(url, model=tier.model, key=tier.key) for url in tier.urls]
+        servers = [ChatServer(each, model=tier.model, key=tier.key) for each in tier.addresses]
         self._broker = Broker.of(tier, servers)
 
     def why_closed(self, principal: Principal, materials: Iterable[Material]) -> Verdict:

@@ -50,12 +50,14 @@ def undeclared(tiers: Tiers, settings: Settings) -> frozenset[str]:
 
 
 def price_of(settings: Settings) -> Callable[[str], Price | None]:
-    """The price per token of a tier that others run, None for our own. Raises PriceUnavailable."""
+    """The price per token of a tier that others run, None for our own and for what no tier does (a search).
+    Raises PriceUnavailable."""
     tiers, prices = declared(settings), PriceTable(settings.prices)
 
     def price(tier: str) -> Price | None:
-        found = tiers.get(tier)
-        return prices.price(found.price, today()) if found.kind is TierKind.EXTERNAL else None
+        paid = (each for each in tiers if each.name == tier and each.kind is TierKind.EXTERNAL)
+        found = next(paid, None)
+        return prices.price(found.price, today()) if found else None
 
     return price
 
@@ -80,7 +82,8 @@ def voice_of(tier: Tier, settings: Settings, fleet: Fleet | None, prices: PriceT
 def remote(tier: Tier, template: ChatTemplate) -> Generator:
     """The servers of a remote tier as one generator."""
     servers = [
-        RemoteGenerator(url, model=tier.model, api_key=tier.key, start=template.start) for url in tier.urls
+        RemoteGenerator(each, model=tier.model, api_key=tier.key, start=template.start)
+        for each in tier.addresses
     ]
     if len(servers) == 1:
         return servers[0]

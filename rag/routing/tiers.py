@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rag.engine.address import Address
 from rag.errors import ModelError, RagError, SettingsError, UnknownModel
 from rag.models import gates
 from rag.models.lockfile import ChatTemplate, Entry, entry, locate
@@ -31,7 +32,8 @@ class Tier:
     """One way to word an answer. `price`: "measured", or the name under which prices.py knows it.
 
     `url_prices`: what a token costs at each of `urls`, against each other; empty: the same. `slots` and
-    `deadline_s` (seconds to the last token) are of each server.
+    `deadline_s` (seconds to the last token) are of each server. `url_setting` and `key_setting` say where
+    they are and what opens them; empty: those of [tiers.NAME].
     """
 
     name: str
@@ -47,6 +49,15 @@ class Tier:
     slots: int = 1
     deadline_s: float = 30.0
     egress: EgressSettings = EgressSettings()
+    url_setting: str = ""
+    key_setting: str = ""
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Its servers."""
+        setting = self.url_setting or f"tiers.{self.name}.urls"
+        key = self.key_setting or f"tiers.{self.name}.api_key_env"
+        return tuple(Address(url, self.name, setting, key) for url in self.urls)
 
     @property
     def entry_name(self) -> str:
@@ -116,6 +127,8 @@ def small(settings: Settings) -> Tier:
         context=engine.context,
         max_tokens=settings.answering.max_tokens,
         slots=engine.slots,
+        url_setting="engine.url",
+        key_setting="engine.api_key",
     )
 
 

@@ -12,10 +12,12 @@ import httpx
 
 from rag.answering.events import Event
 from rag.sdk import calls
-from rag.sdk.calls import Call, Pause, Steps
 from rag.sdk.connection import Connection, Result
 from rag.sdk.knowledge import Side
+from rag.sdk.money import AsyncMoney
 from rag.sdk.reader import AnswerReader
+from rag.sdk.steps import Call, Pause, Steps
+from rag.sdk.talks import AsyncTalks
 from rag.store.jobs import Job
 from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
 from rag.wire import Receipt
@@ -27,7 +29,8 @@ class AsyncClient:
     """A connection pool to one server. Close it, or use `async with`. Errors are those of rag.errors.
 
     `base_url` and `api_key` default to RAG_URL and RAG_API_KEY. What may be repeated is sent up to
-    `max_retries` times more when the server cannot be reached or is too busy.
+    `max_retries` times more when the server cannot be reached or is too busy. `conversations` and `money`
+    have verbs of their own.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class AsyncClient:
     ) -> None:
         self._connection = Connection.of(base_url, api_key, timeout_s, max_retries)
         self._http = httpx.AsyncClient(transport=transport, **self._connection.options())
+        self.conversations, self.money = AsyncTalks(self._run), AsyncMoney(self._run)
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,6 +74,7 @@ class AsyncClient:
         limit: int | None = None,
         filter: str = "",
         max_cost: float | None = None,
+        conversation: str | None = None,
     ) -> Answer:
         """The whole answer."""
         return await self._run(
@@ -81,6 +86,7 @@ class AsyncClient:
                 limit=limit,
                 filter=filter,
                 max_cost=max_cost,
+                conversation=conversation,
             )
         )
 
@@ -94,6 +100,7 @@ class AsyncClient:
         limit: int | None = None,
         filter: str = "",
         max_cost: float | None = None,
+        conversation: str | None = None,
     ) -> AsyncIterator[Event]:
         """Sources, then text as it is checked, then the whole answer. Leaving early cancels it there."""
         steps = calls.stream(
@@ -104,6 +111,7 @@ class AsyncClient:
             limit=limit,
             filter=filter,
             max_cost=max_cost,
+            conversation=conversation,
         )
         reader = AnswerReader()
         try:

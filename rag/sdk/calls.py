@@ -1,55 +1,25 @@
-"""What each verb sends and how it reads the replies: one description, which both clients carry out.
-
-A verb is a generator of steps: it yields a `Call` and is sent the body of the reply, or yields a `Pause`.
-"""
+"""What each verb sends and how it reads the replies: one description, which both clients carry out."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from rag.errors import NotFound
 from rag.sdk.knowledge import Side, opened
 from rag.sdk.patience import Patience, settled
+from rag.sdk.steps import Call, Pause, Steps, safe
 from rag.store.jobs import Job
 from rag.types import Answer, Chunk, Document, Message, Passage, Principal
 from rag.wire import AUTO, ChunksReply, DocumentsReply, JobsReply, RagPart, Receipt, SearchReply, UploadReply
 
 DOCUMENT, JOB = TypeAdapter(Document), TypeAdapter(Job)
 PRINCIPAL = TypeAdapter(Principal)
-T = TypeVar("T")
 TEXTS_AT_ONCE = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request. `repeatable`: to send it twice does no more than to send it once.
-
-    `content` goes to httpx as it is: json, params, data, files. A `streamed` reply is handed out unread.
-    """
-
-    method: str
-    path: str
-    content: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    repeatable: bool = True
-    streamed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Nothing is sent for so long."""
-
-    seconds: float
-
-
-Steps = Generator[Call | Pause, Any, T]
 
 
 def search(query: str, *, collection: str | None, limit: int | None, filter: str) -> Steps[list[Passage]]:
@@ -60,14 +30,16 @@ def search(query: str, *, collection: str | None, limit: int | None, filter: str
 
 def ask(question: str, **wishes: Any) -> Steps[Answer]:
     """POST /v1/chat/completions, whole."""
-    reply = yield Call("POST", "/v1/chat/completions", {"json": chat(question, **wishes)})
+    body = chat(question, **wishes)
+    reply = yield Call("POST", "/v1/chat/completions", {"json": body}, repeatable=not keeps(body))
     return RagPart.model_validate(reply["rag"]).answer(reply["choices"][0]["message"]["content"])
 
 
 def stream(question: str, **wishes: Any) -> Steps[Any]:
     """POST /v1/chat/completions, streamed: the open response."""
     body = {**chat(question, **wishes), "stream": True}
-    return (yield Call("POST", "/v1/chat/completions", {"json": body}, streamed=True))
+    call = Call("POST", "/v1/chat/completions", {"json": body}, repeatable=not keeps(body), streamed=True)
+    return (yield call)
 
 
 def chat(
@@ -79,6 +51,7 @@ def chat(
     limit: int | None,
     filter: str,
     max_cost: float | None,
+    conversation: str | None,
 ) -> dict[str, Any]:
     """A chat request that asks for everything an Answer holds."""
     turns = [{"role": turn.role, "content": turn.content} for turn in history]
@@ -86,8 +59,13 @@ def chat(
     return {
         "model": str(tier or AUTO),
         "messages": [*turns, {"role": "user", "content": question}],
-        "rag": {**asked, "passages": True},
+        "rag": {**asked, "passages": True, "conversation": conversation},
     }
+
+
+def keeps(body: Mapping[str, Any]) -> bool:
+    """Whether the answer goes into a conversation, where it must not stand twice."""
+    return body["rag"]["conversation"] is not None
 
 
 def embed(texts: Sequence[str], *, side: Side) -> Steps[list[list[float]]]:
@@ -197,8 +175,3 @@ def status() -> Steps[dict[str, Any]]:
 def ready() -> Steps[dict[str, Any]]:
     """GET /readyz, asked once: not to be ready is an answer."""
     return dict((yield Call("GET", "/readyz", repeatable=False)))
-
-
-def safe(name: str) -> str:
-    """An id as one part of a path."""
-    return quote(name, safe="")

@@ -13,10 +13,12 @@ import httpx
 
 from rag.answering.events import Event
 from rag.sdk import calls
-from rag.sdk.calls import Call, Pause, Steps
 from rag.sdk.connection import Connection, Result
 from rag.sdk.knowledge import Side
+from rag.sdk.money import ClientMoney
 from rag.sdk.reader import AnswerReader
+from rag.sdk.steps import Call, Pause, Steps
+from rag.sdk.talks import ClientTalks
 from rag.store.jobs import Job
 from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
 from rag.wire import Receipt
@@ -28,7 +30,8 @@ class Client:
     """A connection pool to one server. Close it, or use `with`. Errors are those of rag.errors.
 
     `base_url` and `api_key` default to RAG_URL and RAG_API_KEY. What may be repeated is sent up to
-    `max_retries` times more when the server cannot be reached or is too busy.
+    `max_retries` times more when the server cannot be reached or is too busy. `conversations` and `money`
+    have verbs of their own.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Client:
     ) -> None:
         self._connection = Connection.of(base_url, api_key, timeout_s, max_retries)
         self._http = httpx.Client(transport=transport, **self._connection.options())
+        self.conversations, self.money = ClientTalks(self._run), ClientMoney(self._run)
 
     def __enter__(self) -> Self:
         return self
@@ -71,6 +75,7 @@ class Client:
         limit: int | None = None,
         filter: str = "",
         max_cost: float | None = None,
+        conversation: str | None = None,
     ) -> Answer:
         """The whole answer."""
         return self._run(
@@ -82,6 +87,7 @@ class Client:
                 limit=limit,
                 filter=filter,
                 max_cost=max_cost,
+                conversation=conversation,
             )
         )
 
@@ -95,6 +101,7 @@ class Client:
         limit: int | None = None,
         filter: str = "",
         max_cost: float | None = None,
+        conversation: str | None = None,
     ) -> Iterator[Event]:
         """Sources, then text as it is checked, then the whole answer. Leaving early cancels it there."""
         steps = calls.stream(
@@ -105,6 +112,7 @@ class Client:
             limit=limit,
             filter=filter,
             max_cost=max_cost,
+            conversation=conversation,
         )
         reader = AnswerReader()
         try:

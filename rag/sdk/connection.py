@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
 
-from rag.errors import RagError, WorkerError, WorkerTimeout, WorkerUnavailable
-from rag.sdk.calls import Call, Pause, Steps
+from rag.errors import BadRequest, RagError, WorkerError, WorkerTimeout, WorkerUnavailable
 from rag.sdk.retry import Retry
+from rag.sdk.steps import Call, Pause, Steps
 from rag.wire import restore
 
 HERE = "http://127.0.0.1:8000"
 CONNECT_S = 5.0
+ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 Result = httpx.Response | httpx.HTTPError
 T = TypeVar("T")
 
@@ -31,8 +33,13 @@ class Connection:
 
     @classmethod
     def of(cls, base_url: str, api_key: str, timeout_s: float, max_retries: int) -> Connection:
-        """What is given, else RAG_URL and RAG_API_KEY, else this machine without a key."""
+        """What is given, else RAG_URL and RAG_API_KEY, else this machine without a key.
+
+        Raises BadRequest for an address that is none.
+        """
         url = base_url or os.environ.get("RAG_URL", "") or HERE
+        if not ADDRESS.match(url):
+            raise BadRequest(f"{url!r} is no address of a server; write it as {HERE}")
         key = api_key or os.environ.get("RAG_API_KEY", "")
         return cls(url.rstrip("/"), key, timeout_s, Retry(max_retries))
 

@@ -11,6 +11,8 @@ from typing import BinaryIO, Literal, Protocol
 
 from rag.answering.events import Event
 from rag.errors import BadRequest, NotFound
+from rag.sdk.money import Money
+from rag.sdk.talks import Talks
 from rag.store.jobs import Job
 from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
 from rag.wire import Receipt
@@ -23,7 +25,18 @@ class Knowledge(Protocol):
 
     `filter` narrows to documents such as `label:policy language:de date:2023..`; `max_cost` is money in the
     currency of the settings, above which a question is answered cheaper or refused (BudgetExceeded).
+    `conversation`: id of a kept conversation, or `new`; its turns are the history, and the answer joins them.
     """
+
+    @property
+    def conversations(self) -> Talks:
+        """The kept conversations, and feedback."""
+        ...
+
+    @property
+    def money(self) -> Money:
+        """Usage and budgets."""
+        ...
 
     def search(
         self, query: str, *, collection: str | None = None, limit: int | None = None, filter: str = ""
@@ -41,6 +54,7 @@ class Knowledge(Protocol):
         limit: int | None = None,
         filter: str = "",
         max_cost: float | None = None,
+        conversation: str | None = None,
     ) -> Answer:
         """The whole answer."""
         ...
@@ -55,6 +69,7 @@ class Knowledge(Protocol):
         limit: int | None = None,
         filter: str = "",
         max_cost: float | None = None,
+        conversation: str | None = None,
     ) -> Iterator[Event]:
         """Sources, then text as it is checked, then the whole answer."""
         ...

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
 
 from rag.answering.events import Event, Final
 from rag.assembly import Summary, System, open_system
@@ -16,12 +16,16 @@ from rag.errors import BadRequest, NotFound, UnknownModel, WorkerError
 from rag.retrieval.filters import Filter
 from rag.sdk.knowledge import Side, opened
 from rag.sdk.loop import Loop
+from rag.sdk.own import OwnMoney, OwnTalks
 from rag.sdk.patience import Patience, settled
 from rag.settings import Settings, load
 from rag.store.jobs import Job
 from rag.store.queue import UPLOADS
 from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
 from rag.wire import AUTO, Receipt
+
+if TYPE_CHECKING:
+    from rag.evaluation.record import Record
 
 PIECE_BYTES = 1_000_000
 
@@ -43,6 +47,7 @@ class Rag:
         except BaseException:
             self._loop.close()
             raise
+        self.conversations, self.money = OwnTalks(self.system), OwnMoney(self.system)
 
     @classmethod
     def open(cls, path: str | Path, **settings: Any) -> Self:
@@ -86,7 +91,7 @@ class Rag:
         self, query: str, *, collection: str | None = None, limit: int | None = None, filter: str = ""
     ) -> list[Passage]:
         """Passages, best first."""
-        found = self.system.retriever.search(
+        found = self.system.search(
             query,
             self.system.principal,
             collection=collection,
@@ -105,6 +110,7 @@ class Rag:
         limit: int | None = None,
         filter: str = "",
         max_cost: float | None = None,
+        conversation: str | None = None,
     ) -> Answer:
         """The whole answer."""
         events = self.stream(
@@ -115,6 +121,7 @@ class Rag:
             limit=limit,
             filter=filter,
             max_cost=max_cost,
+            conversation=conversation,
         )
         answer = None
         for event in events:  # to the end: what comes behind the answer is its accounting
@@ -134,24 +141,24 @@ class Rag:
         limit: int | None = None,
         filter: str = "",
         max_cost: float | None = None,
+        conversation: str | None = None,
     ) -> Iterator[Event]:
         """Sources, then text as it is checked, then the whole answer. Leaving early cancels it."""
-        return self._loop.iterate(
-            self.system.assistant.ask(
-                question,
-                self.system.principal,
-                history=tuple(history),
-                collection=collection,
-                tier=tier_named(tier, self.system.tiers),
-                limit=limit,
-                only=Filter.parse(filter) if filter else None,
-                most=max_cost or 0.0,
-            )
-        )
+        wishes: dict[str, Any] = {
+            "collection": collection,
+            "tier": tier_named(tier, self.system.tiers),
+            "limit": limit,
+            "only": Filter.parse(filter) if filter else None,
+            "most": max_cost or 0.0,
+        }
+        ask, owner = self.system.assistant.ask, self.system.principal
+        if conversation is None:
+            return self._loop.iterate(ask(question, owner, history=tuple(history), **wishes))
+        return self._loop.iterate(self.conversations.ask(conversation, question, **wishes))
 
     def embed(self, texts: Sequence[str], *, side: Side = "document") -> list[list[float]]:
         """A vector of length one for each text, as the index embeds documents or questions."""
-        return self._loop.run(self.system.vectors.embed(list(texts), side=side))
+        return self._loop.run(self.system.embed(list(texts), self.system.principal, side=side))
 
     def collections(self) -> list[str]:
         """Names of the collections that hold a document that may be read."""
@@ -239,6 +246,30 @@ class Rag:
         """Try again what a run has quarantined. Raises NotFound."""
         self.system.queue.retry(self.job(job_id).id)
         return self._woken(job_id)
+
+    def evaluate(
+        self,
+        dataset: str | Path,
+        *,
+        kind: Literal["retrieval", "answers"] = "retrieval",
+        collection: str | None = None,
+        tier: Tier | str | None = None,
+        limit: int | None = None,
+        seed: int = 1,
+    ) -> Record:
+        """How well search finds what answers, or how right whole answers are, over a folder of questions.
+
+        They are asked of a collection of this home, or of the data set's own corpus in a home that lasts as
+        long; `limit` of them are drawn with `seed`. Raises BadRequest for a data set that cannot be measured.
+        """
+        from rag.evaluation.benchmark import read_benchmark
+        from rag.evaluation.measuring import answered, searched
+
+        benchmark = read_benchmark(Path(dataset)).chosen(limit, seed)
+        settings, named = self.system.settings, tier_named(tier, self.system.tiers)
+        if kind == "retrieval":
+            return self._loop.run(searched(settings, benchmark, collection=collection, seed=seed))
+        return self._loop.run(answered(settings, benchmark, tier=named, collection=collection, seed=seed))
 
     def whoami(self) -> Principal:
         """Who asks: the owner of the home."""

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from sqlalchemy import (
     cast,
     delete,
     func,
-    insert,
     literal,
     select,
     tuple_,
@@ -27,26 +25,18 @@ from sqlalchemy import (
 )
 
 from rag.store.database import Database, batches
-from rag.store.tables import bands, chunks, documents, versions
+from rag.store.tables import chunks, documents, versions
+from rag.store.versions import (
+    ANSWERING,
+    COMPLETE,
+    Description,
+    VersionStatus,
+    add_chunks,
+    add_version,
+    retire,
+    retire_where,
+)
 from rag.types import Box, Chunk, Document, DocumentState, Principal
-
-
-class VersionStatus(StrEnum):
-    """Only a live version answers. The others may still have points in the index.
-
-    Built: complete in a generation that is not live yet. Kept: live when its generation was.
-    """
-
-    FILLING = "filling"
-    BUILT = "built"
-    LIVE = "live"
-    KEPT = "kept"
-    RETIRED = "retired"
-
-
-COMPLETE = (VersionStatus.BUILT, VersionStatus.LIVE, VersionStatus.KEPT)
-# A search that began before another generation went live finds versions of the one before: the same content.
-ANSWERING = (VersionStatus.LIVE, VersionStatus.KEPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,66 +199,23 @@ class Catalog:
         generation: int = 1,
         worker: str | None = None,
     ) -> int | None:
-        """A new version to fill. One that another worker was filling for this document is retired.
+        """A new version to fill by hand; what a run has read, `Intake` takes in.
 
-        `signature` and its band `keys` are how near-duplicates find each other.
+        One that another worker was filling for this document is retired.
         None when the document is gone, or, if `worker` is given, when the claim on it was taken away.
         """
+        about = Description(title, media_type, pages, language, tuple(warnings), signature, tuple(keys))
         with self.database.writing() as connection:
             row = connection.execute(select(documents).where(documents.c.id == document_id)).first()
             if row is None or (worker is not None and row.worker != worker):
                 return None
-            filling = (versions.c.document_id == document_id, versions.c.generation == generation)
-            retire_where(connection, *filling, versions.c.status == VersionStatus.FILLING)
-            version = connection.execute(
-                insert(versions).values(
-                    document_id=document_id,
-                    generation=generation,
-                    status=VersionStatus.FILLING,
-                    sha256=row.sha256,
-                    recipe=row.recipe,
-                    groups=row.groups,
-                    labels=row.labels,
-                    title=title,
-                    media_type=media_type,
-                    language=language,
-                    warnings=list(warnings),
-                    pages=pages,
-                    chunks=0,
-                    signature=signature,
-                )
-            ).inserted_primary_key
-            assert version is not None
-            number = int(version[0])
-            rows = [{"band": band, "key": key, "version": number} for band, key in enumerate(keys)]
-            if rows:
-                connection.execute(insert(bands), rows)
-            return number
+            return add_version(connection, row, about, generation=generation)
 
     def save_chunks(self, version: int, pieces: Sequence[Chunk]) -> None:
         """Store the chunks of a version that is being filled, replacing what it had."""
-        rows = [
-            {
-                "id": piece.id,
-                "version": version,
-                "ordinal": piece.ordinal,
-                "text": piece.text,
-                "section": piece.section,
-                "kind": piece.kind,
-                "heading_path": list(piece.heading_path),
-                "pages": list(piece.pages),
-                "boxes": [[box.page, box.left, box.top, box.right, box.bottom] for box in piece.boxes],
-                "language": piece.language,
-                "confidence": piece.confidence,
-                "tokens": piece.tokens,
-            }
-            for piece in pieces
-        ]
         with self.database.writing() as connection:
             connection.execute(delete(chunks).where(chunks.c.version == version))
-            if rows:
-                connection.execute(insert(chunks), rows)
-            connection.execute(update(versions).where(versions.c.version == version).values(chunks=len(rows)))
+            add_chunks(connection, version, pieces)
 
     def publish(self, document_id: str, version: int) -> bool:
         """Let a filled version answer and retire all others of the document, in one transaction.
@@ -277,16 +224,15 @@ class Catalog:
         document changed again or was removed.
         """
         with self.database.writing() as connection:
-            query = select(versions.c.status).where(versions.c.version == version)
-            status = connection.execute(query).scalar()
-            if status != VersionStatus.FILLING:
-                return False
-            retire(connection, document_id, *COMPLETE)
-            connection.execute(
+            done = connection.execute(
                 update(versions)
-                .where(versions.c.version == version)
+                .where(versions.c.version == version, versions.c.status == VersionStatus.FILLING)
                 .values(status=VersionStatus.LIVE, published_at=time.time())
             )
+            if done.rowcount == 0:
+                return False
+            others = (versions.c.document_id == document_id, versions.c.version != version)
+            retire_where(connection, *others, versions.c.status.in_(COMPLETE))
             connection.execute(
                 update(documents)
                 .where(documents.c.id == document_id)
@@ -408,19 +354,6 @@ def remove_one(connection: Connection, document_id: str) -> None:
         remove_one(connection, part)
     connection.execute(delete(documents).where(documents.c.id == document_id))
     retire(connection, document_id, VersionStatus.FILLING, *COMPLETE)
-
-
-def retire(connection: Connection, document_id: str, *statuses: VersionStatus) -> None:
-    """Stop versions of a document from answering and delete their text; their points go later."""
-    retire_where(connection, versions.c.document_id == document_id, versions.c.status.in_(statuses))
-
-
-def retire_where(connection: Connection, *conditions: ColumnElement[bool]) -> None:
-    """Stop versions from answering and delete their text."""
-    retiring = select(versions.c.version).where(*conditions)
-    for table in (chunks, bands):
-        connection.execute(delete(table).where(table.c.version.in_(retiring)))
-    connection.execute(update(versions).where(*conditions).values(status=VersionStatus.RETIRED))
 
 
 def may_read(row: Row[Any], principal: Principal) -> bool:

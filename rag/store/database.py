@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
-from rag.errors import IndexUnavailable, RagError
+from rag.errors import DiskFull, IndexUnavailable, RagError
 from rag.store import postgres
 
 FILE = "permafrost.db"
@@ -22,6 +22,8 @@ REVISION = "0005"  # the newest step in migrations/versions; a test keeps the tw
 BUSY_TIMEOUT_S = 30
 VALUES_PER_STATEMENT = 500
 TEXTS = ("documents", "versions", "chunks", "bands", "messages", "feedback", "replies")  # hold people's words
+
+FULL = "database or disk is full"  # SQLite's words
 
 T = TypeVar("T")
 
@@ -42,6 +44,9 @@ class Database:
     def __init__(self, home: Path, url: str = "") -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.path = home / FILE
+        if not url:
+            # For its owner only, whoever made the home; SQLite gives its log the rights of the file.
+            self.path.touch(mode=0o600)
         self.engine = postgres.connect(url) if url else connect(self.path)
         self.name = self.engine.url.render_as_string() if url else str(self.path)
         self._snapshots = self.engine.execution_options(**postgres.SNAPSHOT) if url else self.engine
@@ -63,6 +68,16 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """A transaction that holds the write lock from its start, so what it read stays true."""
         with self._translated(), self._writers.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing_beside_others(self) -> Iterator[Connection]:
+        """A transaction that must lock the one row it writes, or name what it saw there.
+
+        On Postgres others write meanwhile, and what it read may be old; SQLite has one writer in any case.
+        """
+        engine = self.engine if self.engine.dialect.name == "postgresql" else self._writers
+        with self._translated(), engine.connect() as connection, connection.begin():
             yield connection
 
     def wipe(self) -> dict[str, int]:
@@ -122,6 +137,8 @@ class Database:
             told: RagError | None = None
             if self.engine.dialect.name == "postgresql":
                 told = postgres.explained(error, self.name)
+            elif FULL in str(error.orig):
+                told = DiskFull(f"no space is left for {self.name}: free some; what was committed is safe")
             if told is None:
                 raise
             raise told from None

@@ -19,6 +19,7 @@ from rag.store.points import DENSE, KEYWORDS, OVERSAMPLING, SPARSE, Hits, Point,
 # Opening replays the log, which writes too: on a full disk that is a SIGBUS as well.
 BYTES_TO_OPEN = 64_000_000
 BYTES_PER_POINT = 8_000
+OPEN_AGAIN = "if it is damaged: remove the folder `index` of the home, then `rag ingest` again"
 ALL_VERSIONS = 100_000_000
 SEARCH_EF = 128
 
@@ -173,7 +174,7 @@ class Translated:
     ) -> None:
         if kind is not Exception:
             return
-        hint = "another process holds it" if "WouldBlock" in str(error) else "rag doctor says what is wrong"
+        hint = "another process holds it" if "WouldBlock" in str(error) else OPEN_AGAIN
         raise IndexUnavailable(f"cannot {self._doing} the index: {error} ({hint})") from None
 
 

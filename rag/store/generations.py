@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
 
 from rag.errors import BadRequest, SettingsError
-from rag.store.catalog import COMPLETE, VersionStatus, retire_where
 from rag.store.database import Database
 from rag.store.tables import documents, generations, versions
+from rag.store.versions import COMPLETE, VersionStatus, retire_where
 from rag.types import DocumentState
 
 Recipe = Mapping[str, Any]
@@ -53,6 +53,12 @@ class Generations:
         query = select(generations).where(generations.c.state != GenerationState.DROPPED)
         with self._database.reading() as connection:
             return [generation_of(row) for row in connection.execute(query)]
+
+    def live_chunks(self) -> int:
+        """How many chunks of live versions there are; the live index must hold as many points."""
+        query = select(func.sum(versions.c.chunks)).where(versions.c.status == VersionStatus.LIVE)
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar() or 0)
 
     def dropped(self) -> list[Generation]:
         """Those that were given up; their index may still be there."""

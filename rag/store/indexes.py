@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
+from rag.errors import IndexUnavailable
 from rag.settings import Settings
 from rag.sharing import SharedWorker
 from rag.store.generations import Generation, Generations, Recipe
@@ -62,14 +63,28 @@ class LiveCaller:
         self, worker: Callable[[Generation], SharedWorker], generations: Generations, recipe: Recipe
     ):
         self._worker, self._generations, self._recipe = worker, generations, recipe
+        self._found: set[SharedWorker] = set()
 
     async def call(self, method: str, *, timeout_s: float | None = None, **args: Any) -> Any:
-        return await (await self._now()).call(method, timeout_s=timeout_s, **args)
+        worker = await self._now()
+        if method == "search" and worker not in self._found:
+            await self._refuse_a_lost_index(worker)
+        return await worker.call(method, timeout_s=timeout_s, **args)
 
     async def stream(self, method: str, **args: Any) -> AsyncIterator[Any]:
         async with contextlib.aclosing((await self._now()).stream(method, **args)) as events:  # type: ignore[type-var]
             async for event in events:
                 yield event
+
+    async def _refuse_a_lost_index(self, worker: SharedWorker) -> None:
+        """An index that was deleted finds nothing, which must not read as "not in the documents"."""
+        if (await worker.call("info"))["points"]:
+            self._found.add(worker)
+        elif wanted := await asyncio.to_thread(self._generations.live_chunks):
+            raise IndexUnavailable(
+                f"the index holds 0 of {wanted} live chunks: `rag ingest` where they came from, or start the "
+                "server anew, to have them back"
+            )
 
     async def _now(self) -> SharedWorker:
         return self._worker(await asyncio.to_thread(self._generations.live, self._recipe))

@@ -135,6 +135,14 @@ class Jobs:
         """End a run; what it published stays. Raises NotFound, or BadRequest when it is over."""
         self._turn(job, JobState.CANCELLED)
 
+    def prioritise(self, job: str, priority: int) -> None:
+        """Let what it still has to do go before that of jobs with a lower priority. Raises as `pause`."""
+        self._check_open(job, "given another priority")
+        with self._database.writing() as connection:
+            connection.execute(update(jobs).where(jobs.c.id == job).values(priority=priority))
+            waiting = (documents.c.job == job, documents.c.state.in_(TO_DO))
+            connection.execute(update(documents).where(*waiting).values(priority=priority))
+
     def bury(self) -> None:
         """Mark the runs whose process is gone; what they left to do is done by the next one."""
         with self._database.writing() as connection:
@@ -191,13 +199,16 @@ class Jobs:
                 connection.execute(insert(cursors).values(**names, **values))
 
     def _turn(self, job: str, state: JobState) -> None:
-        now = self.state(job)
-        if now not in OPEN:
-            raise BadRequest(f"job {job} is {now} and cannot be {state}")
+        self._check_open(job, state)
         with self._database.writing() as connection:
             connection.execute(
                 update(jobs).where(jobs.c.id == job, jobs.c.state.in_(OPEN)).values(state=state)
             )
+
+    def _check_open(self, job: str, deed: str) -> None:
+        now = self.state(job)
+        if now not in OPEN:
+            raise BadRequest(f"job {job} is {now} and cannot be {deed}")
 
 
 def unknown(job: str) -> NotFound:

@@ -13,6 +13,7 @@ from rag.store.database import Database
 from rag.store.tables import documents
 from rag.types import DocumentState, Principal
 
+BEHIND = "+"  # in a recipe, before the reader of a document
 NAMESPACE = uuid.UUID("5f0c3f1e-6f0f-4d0e-9a53-3c8a2a6f7f11")
 
 
@@ -22,7 +23,8 @@ class Listed:
 
     `uri` is its identity within a collection. `fingerprint` differs when the content may: size and time of a
     file, an ETag, a commit's blob. `name` is a file name, which helps to tell kinds of text apart. `groups`
-    None: whoever runs the ingestion decides.
+    None: whoever runs the ingestion decides. `reader`: what reads it where that is not ours; another one
+    means: index again.
     """
 
     uri: str
@@ -32,6 +34,7 @@ class Listed:
     groups: tuple[str, ...] | None = None
     owner: str = ""
     labels: tuple[str, ...] = ()
+    reader: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,10 @@ class Shelf:
     def document_id(self, uri: str) -> str:
         """The id of a document: the same for the same tenant, collection and uri."""
         return str(uuid.uuid5(NAMESPACE, "\0".join((self.tenant, self.collection, uri))))
+
+    def recipe_of(self, item: Listed) -> str:
+        """How a document is read, in a word."""
+        return f"{self.recipe}{BEHIND}{item.reader}" if item.reader else self.recipe
 
     def rights(self, item: Listed) -> dict[str, Any]:
         """Who may read a document, as the columns that hold it."""
@@ -118,7 +125,7 @@ def kind_of(row: Row[Any] | None, item: Listed, shelf: Shelf) -> str:
     """Which field of a plan a listed document belongs to."""
     if row is None:
         return "new"
-    if (row.fingerprint, row.recipe) != (item.fingerprint, shelf.recipe):
+    if (row.fingerprint, row.recipe) != (item.fingerprint, shelf.recipe_of(item)):
         return "changed"
     if row.state == DocumentState.QUARANTINED:
         return "quarantined"
@@ -138,6 +145,11 @@ def known_on(database: Database, shelf: Shelf) -> dict[str, Row[Any]]:
     )
     with database.reading() as connection:
         return {row.uri: row for row in connection.execute(query)}
+
+
+def reader_in(recipe: str) -> str:
+    """The reader that a recipe names; empty: ours."""
+    return recipe.partition(BEHIND)[2]
 
 
 def is_under(uri: str, root: str) -> bool:

@@ -21,15 +21,17 @@ from sqlalchemy import (
     update,
 )
 
-from rag.store.catalog import VersionStatus, remove_one, retire
+from rag.store.catalog import remove_one
 from rag.store.database import Database, batches
-from rag.store.plan import Listed, Plan, Shelf, is_under, plan
+from rag.store.plan import Listed, Plan, Shelf, is_under, plan, reader_in
 from rag.store.processes import is_gone, this_process
 from rag.store.tables import documents, jobs, versions
+from rag.store.versions import VersionStatus, retire
 from rag.types import DocumentState, JobState
 
 IN_WORK = (DocumentState.PARSING, DocumentState.EMBEDDING)
 TO_DO = (DocumentState.PENDING, *IN_WORK)
+HELD_BY = ("state", "worker", "lease_until")
 HELD_JOBS = (JobState.PAUSED, JobState.CANCELLED)
 UPLOADS = "upload"  # the source of documents that came over the API; we keep their bytes
 
@@ -38,7 +40,8 @@ UPLOADS = "upload"  # the source of documents that came over the API; we keep th
 class Claim:
     """A document that one worker has taken. `attempts` counts workers that died over it.
 
-    `known_sha256`: the bytes of what is live and was indexed by the same recipe, else empty.
+    `known_sha256`: the bytes of what is live and was indexed by the same recipe, else empty. `reader`: what
+    reads it; empty: ours.
     """
 
     document_id: str
@@ -57,6 +60,7 @@ class Claim:
     job: str | None = None
     priority: int = 0
     known_sha256: str = ""
+    reader: str = ""
 
 
 class Queue:
@@ -88,27 +92,6 @@ class Queue:
             with self._database.writing() as connection:
                 for item in some:
                     put(connection, item, shelf, job=job, priority=priority)
-
-    def replace_parts(self, claim: Claim, parts: Sequence[Listed], recipe: str) -> list[str]:
-        """Make these the parts of a container: new and changed ones wait, others go. Ids of those gone."""
-        shelf = Shelf(claim.tenant, claim.collection, claim.groups, recipe, claim.labels, claim.source)
-        with self._database.writing() as connection:
-            query = select(documents).where(documents.c.parent == claim.document_id)
-            known = {row.uri: row for row in connection.execute(query)}
-            for part in parts:
-                row = known.pop(part.uri, None)
-                if row is None or (row.fingerprint, row.recipe) != (part.fingerprint, recipe):
-                    put(
-                        connection,
-                        part,
-                        shelf,
-                        job=claim.job,
-                        priority=claim.priority,
-                        parent=claim.document_id,
-                    )
-            for row in known.values():
-                remove_one(connection, row.id)
-        return [row.id for row in known.values()]
 
     def regroup(self, items: Sequence[Listed], shelf: Shelf) -> None:
         """Give documents, and the parts in them, other readers. What narrows acts with this transaction."""
@@ -161,38 +144,30 @@ class Queue:
 
         The highest priority goes first. Documents of paused and cancelled jobs wait. None: nothing to do now.
         """
-        with self._database.writing() as connection:
-            wanted = self._claimable(sources, job)
+        taken = {
+            "state": DocumentState.PARSING,
+            "worker": self.worker,
+            "lease_until": self._clock() + lease_s,
+        }
+        wanted = self._claimable(sources, job)
+        with self._database.writing_beside_others() as connection:
             waiting = (
-                select(documents)
+                select(documents.c.id)
                 .where(documents.c.state == DocumentState.PENDING, *wanted)
                 .order_by(documents.c.priority.desc())
                 .limit(1)
+                .with_for_update(skip_locked=True)
             )
-            row = connection.execute(waiting).first()
-            orphaned = row is None
-            if row is None:
-                busy = connection.execute(select(documents).where(documents.c.state.in_(IN_WORK), *wanted))
-                row = next((each for each in busy if self._is_orphan(each)), None)
-            if row is None:
-                return None
-            connection.execute(
-                update(documents)
-                .where(documents.c.id == row.id)
-                .values(
-                    state=DocumentState.PARSING,
-                    worker=self.worker,
-                    lease_until=self._clock() + lease_s,
-                    attempts=row.attempts + orphaned,
-                )
-            )
-            return claim_of(row, row.attempts + orphaned, live_sha256(connection, row))
+            take = update(documents).where(documents.c.id == waiting.scalar_subquery()).values(taken)
+            row = connection.execute(take.returning(documents)).first()
+            row = row or self._orphan(connection, wanted, taken)
+            return claim_of(row, live_sha256(connection, row)) if row else None
 
     def look_at(self, document_ids: Sequence[str]) -> list[Claim]:
         """These documents as claims, without taking them: for an index that is built beside the live one."""
         with self._database.reading() as connection:
             return [
-                claim_of(row, 0, "")
+                claim_of(row, "")
                 for some in batches(document_ids)
                 for row in connection.execute(select(documents).where(documents.c.id.in_(some)))
             ]
@@ -264,15 +239,6 @@ class Queue:
             query = select(documents.c.attempts).where(documents.c.id == document_id)
             return int(connection.execute(query).scalar() or 0)
 
-    def has_read(self, document_id: str, sha256: str) -> None:
-        """What the bytes are that a worker of ours has read; from now on it is embedded."""
-        with self._database.writing() as connection:
-            connection.execute(
-                update(documents)
-                .where(self._is_ours(document_id))
-                .values(sha256=sha256, state=DocumentState.EMBEDDING)
-            )
-
     def unchanged(self, document_id: str) -> None:
         """Only the looks of our document changed, not its bytes: what is live stays."""
         with self._database.writing() as connection:
@@ -336,6 +302,19 @@ class Queue:
                 if row.state not in IN_WORK or self._is_orphan(row):
                     retire(connection, row.document_id, VersionStatus.FILLING)
 
+    def _orphan(
+        self, connection: Connection, wanted: Sequence[ColumnElement[bool]], taken: Mapping[str, Any]
+    ) -> Row[Any] | None:
+        """Take a document whose worker is gone, unless another took it since we looked."""
+        busy = connection.execute(select(documents).where(documents.c.state.in_(IN_WORK), *wanted)).all()
+        for row in busy:
+            if self._is_orphan(row):
+                seen = (documents.c[name].is_not_distinct_from(getattr(row, name)) for name in HELD_BY)
+                take = update(documents).where(documents.c.id == row.id, *seen)
+                take = take.values(**taken, attempts=documents.c.attempts + 1)
+                return connection.execute(take.returning(documents)).first()
+        return None
+
     def _claimable(self, sources: Collection[str] | None, job: str | None) -> list[ColumnElement[bool]]:
         """Conditions on documents: of these sources or inside one of ours, and of no job that is held."""
         held = select(jobs.c.id).where(jobs.c.state.in_(HELD_JOBS))
@@ -372,7 +351,7 @@ def put(
     wanted: dict[str, Any] = {
         "fingerprint": item.fingerprint,
         "name": item.name,
-        "recipe": shelf.recipe,
+        "recipe": shelf.recipe_of(item),
         **shelf.rights(item),
         "size_bytes": item.size_bytes,
         "state": DocumentState.PENDING,
@@ -399,6 +378,20 @@ def put(
         connection.execute(insert(documents).values(**identity, **wanted))
 
 
+def replace_parts(connection: Connection, claim: Claim, parts: Sequence[Listed], recipe: str) -> list[str]:
+    """Make these the parts of a container: new and changed ones wait, others go. Ids of those gone."""
+    shelf = Shelf(claim.tenant, claim.collection, claim.groups, recipe, claim.labels, claim.source)
+    query = select(documents).where(documents.c.parent == claim.document_id)
+    known = {row.uri: row for row in connection.execute(query)}
+    for part in parts:
+        row = known.pop(part.uri, None)
+        if row is None or (row.fingerprint, row.recipe) != (part.fingerprint, shelf.recipe_of(part)):
+            put(connection, part, shelf, job=claim.job, priority=claim.priority, parent=claim.document_id)
+    for row in known.values():
+        remove_one(connection, row.id)
+    return [row.id for row in known.values()]
+
+
 def family(connection: Connection, document_id: str) -> list[str]:
     """A document and all parts in it, however deep."""
     found, todo = [], [document_id]
@@ -409,7 +402,7 @@ def family(connection: Connection, document_id: str) -> list[str]:
     return found
 
 
-def claim_of(row: Row[Any], attempts: int, known_sha256: str) -> Claim:
+def claim_of(row: Row[Any], known_sha256: str) -> Claim:
     return Claim(
         document_id=row.id,
         uri=row.uri,
@@ -423,15 +416,18 @@ def claim_of(row: Row[Any], attempts: int, known_sha256: str) -> Claim:
         parent=row.parent,
         groups=tuple(row.groups),
         labels=tuple(row.labels),
-        attempts=attempts,
+        attempts=row.attempts,
         job=row.job,
         priority=row.priority,
         known_sha256=known_sha256,
+        reader=reader_in(row.recipe),
     )
 
 
 def live_sha256(connection: Connection, row: Row[Any]) -> str:
     """The bytes of the live version of a document; empty when none, or when it must be indexed again."""
+    if row.live_version is None:
+        return ""
     query = select(versions.c.sha256, versions.c.recipe).where(versions.c.version == row.live_version)
     live = connection.execute(query).first()
     return live.sha256 if live and live.recipe == row.recipe else ""

@@ -15,7 +15,7 @@ def revoke_kv(home: Path) -> None:
     """Delete all KV on disk, and make engines that run drop theirs: which blocks hold a passage is not known
     outside them."""
     folder = home / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     # The mark first: whoever reads it afterwards writes nothing older back.
     fresh = folder / f"{EPOCH}.{os.getpid()}.tmp"
     fresh.write_text(secrets.token_hex(8))

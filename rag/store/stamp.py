@@ -64,7 +64,8 @@ def open_folder(home: Path, generation: str) -> Path:
     For its owner only. A kill between the two moves is mended by the next opening.
     """
     folder = folder_of(home, generation)
-    folder.mkdir(parents=True, exist_ok=True)
+    for each in (folder.parent, folder):
+        each.mkdir(parents=True, exist_ok=True, mode=0o700)
     if generation == "1":
         for name in ("edge", STAMP):
             if (folder.parent / name).exists():

@@ -49,7 +49,7 @@ class Question:
 
     @property
     def reported(self) -> bool:
-        """The half that thresholds were not chosen on."""
+        """The half that the choice of quotes was not fitted on; the confidence is fitted on all."""
         return hashlib.sha256(self.id.encode()).digest()[-1] % 2 == 1
 
 
@@ -202,7 +202,7 @@ def measures(tier: Tier, asked: Sequence[Asked]) -> Iterator[Row]:
     worded = [each for each in answerable if each.answer.outcome is Outcome.ANSWERED]
     right = part([contains(each.question.gold, each.answer.text) for each in worded])
     yield Row(f"{name}worded, gold in the model's own words", right, f"share of {len(worded)}")
-    yield from trust(name, [each for each in asked if each.question.reported], "half not tuned on")
+    yield from trust(name, asked, "fitted on these")
     false = part([each.answer.outcome is Outcome.ANSWERED for each in without])
     yield Row(f"{name}unanswerable answered in the model's words", false, "share of unanswerable")
     unsupported = sum(each.unsupported for each in asked)
@@ -223,7 +223,7 @@ def measures(tier: Tier, asked: Sequence[Asked]) -> Iterator[Row]:
         yield Row(f"{name}generated, prefill included", tokens / generating, "tokens/s")
 
 
-def trust(name: str, asked: Sequence[Asked], half: str) -> Iterator[Row]:
+def trust(name: str, asked: Sequence[Asked], which: str) -> Iterator[Row]:
     """What the confidence is worth: does it tell answerable from not, and is it a probability?"""
     known = [each for each in asked if each.answer.confidence is not None]
     yes = [each.answer.confidence or 0.0 for each in known if each.question.gold]
@@ -232,7 +232,7 @@ def trust(name: str, asked: Sequence[Asked], half: str) -> Iterator[Row]:
         return
     wins = sum((a > b) + 0.5 * (a == b) for a in yes for b in no)
     yield Row(
-        f"{name}confidence: AUC, {half}", wins / len(yes) / len(no), "of answerable over not", target=0.80
+        f"{name}confidence: AUC, {which}", wins / len(yes) / len(no), "of answerable over not", target=0.80
     )
     bar = sorted(yes)[len(yes) // 10]
     declined = sum(each < bar for each in no) / len(no)
@@ -249,7 +249,7 @@ def trust(name: str, asked: Sequence[Asked], half: str) -> Iterator[Row]:
             true = statistics.mean(float(each.would_be_right) for each in within)
             error += abs(told - true) * len(within) / len(known)
             print(f"{name}confidence {low / 10:.1f}: {len(within)} told {told:.2f} true {true:.2f}")
-    yield Row(f"{name}expected calibration error, {half}", error, "probability", lower_is_better=True)
+    yield Row(f"{name}expected calibration error, {which}", error, "probability", lower_is_better=True)
 
 
 async def run(tiers: Sequence[Tier], count: int | None) -> list[Row]:

@@ -127,7 +127,7 @@ def main() -> None:
     questions = load_set(SET)
     with tempfile.TemporaryDirectory() as folder:
         catalog = Catalog(Path(folder))
-        service = IndexService(folder, {}, {"dtype": "float32"})
+        service = IndexService(folder, {}, {})
         fill(questions, catalog, service)
         retriever = Retriever(IndexVectors(InProcess(service)), catalog, RetrievalSettings())
         scores, halves = asyncio.run(measure(retriever, questions))

@@ -1,10 +1,12 @@
 """How fast documents become searchable, and parse plus chunk against unstructured on the same files.
 
-Run it as `python tests/bench/ingest.py [FILES]`; FILES bounds how many documents are taken.
+Run it as `python tests/bench/ingest.py [--files N]`, which bounds how many documents are taken, or with
+`--only unchanged|memory|kills [--count N]` for what takes long, see endurance.py.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import subprocess
@@ -32,6 +34,7 @@ from rag.store.catalog import Catalog  # noqa: E402
 from rag.store.generations import Generations  # noqa: E402
 from rag.store.indexes import IndexProcesses  # noqa: E402
 from rag.types import Principal  # noqa: E402
+from tests.bench.endurance import SUITES, rows_of  # noqa: E402
 from tests.bench.report import Row, write  # noqa: E402
 
 DEV_SET = Path(__file__).resolve().parents[3] / "shared/data/dev_set"
@@ -94,22 +97,36 @@ def unstructured(paths: Sequence[Path]) -> tuple[float, int]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--files", type=int, help="take no more documents than that")
+    parser.add_argument("--only", choices=list(SUITES), help="measure this instead")
+    parser.add_argument("--count", type=int, default=0, help="files, pages or kills; 0: as in the targets")
+    options = parser.parse_args()
+    if options.only:
+        write(f"ingest-{options.only}", rows_of(options.only, options.count))
+    else:
+        write("ingest", pipeline_rows(options.files))
+
+
+def pipeline_rows(most: int | None) -> list[Row]:
+    """The whole pipeline and the parsers on files of the developer set, at most so many."""
     if not DEV_SET.exists():
         sys.exit("the developer set is not beside this repository (../shared/data/dev_set)")
     files = sorted((DEV_SET / "documents/files").iterdir())
     files += sorted((DEV_SET / "qa/sec10q/pdf").glob("*.pdf"))[:2]
-    files = files[: int(sys.argv[1]) if len(sys.argv) > 1 else None]
+    files = files[:most]
     with tempfile.TemporaryDirectory() as home:
         summary = asyncio.run(ingest(files, Path(home)))
     shared = [path for path in files if path.suffix in SHARED_FORMATS]
     ours_s, ours_chunks = parse_and_chunk(shared)
     peer_s, peer_chunks = unstructured(shared)
     read = summary.published + len(summary.quarantined)
-    rows = [
+    return [
         Row("documents read, whole pipeline", read / summary.seconds, "documents/s"),
         Row("chunks made searchable, whole pipeline", summary.chunks / summary.seconds, "chunks/s"),
         Row("embedding", summary.tokens / max(summary.embed_s, 1e-9), "tokens/s"),
-        Row("documents lost", len(files) - read, "documents", target=0, lower_is_better=True),
+        Row("share of the time in which the embedder works", summary.embed_s / summary.seconds, "share"),
+        Row("documents lost", len(files) + summary.parts - read, "documents", target=0, lower_is_better=True),
         Row(
             f"parse and chunk {len(shared)} office, web and text files",
             ours_s,
@@ -120,7 +137,6 @@ def main() -> None:
         ),
         Row("chunks of those files", ours_chunks, "chunks", peer="unstructured", peer_value=peer_chunks),
     ]
-    write("ingest", rows)
 
 
 if __name__ == "__main__":

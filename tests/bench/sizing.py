@@ -28,7 +28,9 @@ from sqlalchemy import text
 from rag.cost.rates import rates_of as machine_rates
 from rag.settings import Settings
 from rag.store.catalog import Catalog
+from rag.store.intake import Intake
 from rag.store.queue import Listed, Queue, Shelf
+from rag.store.versions import Description
 from rag.types import Box, Chunk, Principal
 from tests.bench.report import OUT, Row, write
 
@@ -89,27 +91,22 @@ def measure_catalog(documents: int, chunks: int, tokens: int, url: str) -> tuple
     """Seconds a document and bytes a chunk: every transaction of the pipeline, with nothing in between."""
     pieces = [piece(number, tokens) for number in range(chunks)]
     shelf = Shelf.of(Principal(), "default", ("everyone",), "1")
+    about = Description(
+        title="A contract", media_type="text/plain", pages=3, signature=bytes(256), keys=tuple(range(32))
+    )
+
+    def cut(version: int) -> list[Chunk]:
+        return [Chunk(f"{version:08d}-{each.ordinal:027d}", **fields(each)) for each in pieces]
+
     with tempfile.TemporaryDirectory() as home:
         catalog = Catalog(Path(home), url)
-        queue = Queue(catalog.database)
+        queue, intake = Queue(catalog.database), Intake(catalog.database)
         queue.enqueue([Listed(f"/{number}", "a", 9_000) for number in range(documents)], shelf)
         before = held(catalog, Path(home))
         started = time.perf_counter()
         while claim := queue.claim(lease_s=60):
-            queue.has_read(claim.document_id, "a" * 64)
-            queue.replace_parts(claim, [], "1")
-            version = catalog.open_version(
-                claim.document_id,
-                title="A contract",
-                media_type="text/plain",
-                pages=3,
-                signature=bytes(256),
-                keys=range(32),
-                worker=queue.worker,
-            )
+            version = intake.take(claim, "a" * 64, about, cut, worker=queue.worker)
             assert version
-            named = [Chunk(f"{version:08d}-{each.ordinal:027d}", **fields(each)) for each in pieces]
-            catalog.save_chunks(version, named)
             assert catalog.publish(claim.document_id, version)
         seconds = time.perf_counter() - started
         grown = held(catalog, Path(home)) - before

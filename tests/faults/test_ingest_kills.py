@@ -23,9 +23,7 @@ from rag.types import DocumentState, Principal
 STEPS = [
     "queue.enqueue",
     "queue.claim",
-    "queue.has_read",
-    "catalog.open_version",
-    "catalog.save_chunks",
+    "intake.take",
     "vectors.upsert",
     "vectors.settle",
     "catalog.publish",
@@ -63,6 +61,7 @@ async def main():
     owner = {{
         "queue": pipeline.queue,
         "catalog": catalog,
+        "intake": pipeline.intake,
         "upkeep": pipeline.upkeep,
         "vectors": indexes.of(live),
     }}[{step.split(".")[0]!r}]

@@ -138,7 +138,7 @@ WEB = '[[source]]\nname = "a"\ntype = "web"\n'
         ("", "declares no source; write one as [[source]]"),
         ("x = ", "is not TOML"),
         ('[source]\nname = "a"', "declares no source"),
-        ("[[sources]]\n", "'sources' is not known; a file has [[source]] entries only"),
+        ("[[sources]]\n", "'sources' is not known; a file has [[source]] entries and [parsers] only"),
         ('[[source]]\nname = "a"\n', "source a: type is None; there are folder, web, s3, imap, git, sql"),
         ('[[source]]\ntype = "ftp"\n', "source number 1: type is 'ftp'; there are folder, web"),
         (BASE + "path = 1\n", "source a: there is no key path; there are collection, exclude, groups"),

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import aclosing, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select
 
 from ingest.run import Wanted
+from rag.api.app import create_app
 from rag.assembly import System, open_system
-from rag.assistant import Final
+from rag.assistant import Delta, Final
+from rag.cost.ledger import Ending
 from rag.cost.tables import ledger
 from rag.errors import RagError
+from rag.integrations.library import OwnLibrary
 from rag.settings import Settings
 from rag.types import Answer, Outcome
 from tests.rag.routing.conftest import Provider, served
@@ -131,6 +137,80 @@ def test_passages_that_may_not_leave_are_answered_here_when_no_tier_is_named(hou
     assert answer.tier not in TIERS and house.provider.bytes == sent
     assert "Heron" in answer.text
     assert answer.egress == "nothing left this machine"
+
+
+async def through_every_door(house: House, tier: str, question: str) -> Counter[int]:
+    """Statuses of the question asked of a tier at every endpoint that answers, also in a conversation, as a
+    stream, as JSON, of several answers, and as an agent asks."""
+    chat: dict[str, Any] = {"model": tier, "messages": [{"role": "user", "content": question}]}
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    shape = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    asked = [
+        ("/v1/chat/completions", chat),
+        ("/v1/chat/completions", {**chat, "stream": True}),
+        ("/v1/chat/completions", {**chat, "n": 2, "temperature": 0.5}),
+        ("/v1/chat/completions", {**chat, "response_format": shape}),
+        ("/v1/chat/completions", {**chat, "rag": {"conversation": "new"}}),
+        ("/v1/chat/completions", {**chat, "messages": [*chat["messages"], *TURNS]}),
+        ("/v1/completions", {"model": tier, "prompt": question}),
+        ("/v1/responses", {"model": tier, "input": question}),
+        ("/v1/responses", {"model": tier, "input": question, "stream": True}),
+    ]
+    app = create_app(house.system)
+    seen = Counter[int]()
+    transport = httpx.ASGITransport(app=app)
+    base = "http://127.0.0.1:8000"
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url=base, timeout=120) as client,
+    ):
+        for path, body in asked:
+            reply = await client.post(path, json=body)
+            # A stream whose passages are known when it is too late for a status says it as its last event.
+            late = reply.status_code == 200 and "egress_denied" in reply.text
+            seen[403 if late else reply.status_code] += 1
+    with suppress(RagError):
+        await OwnLibrary(house.system, house.system.principal).ask(question)
+    return seen
+
+
+TURNS = [
+    {"role": "assistant", "content": "The secret project of the office in Kiel is called Heron."},
+    {"role": "user", "content": "And when was it called so?"},
+]
+
+
+@pytest.mark.parametrize("tier", ["silent", "nobody", "rival", "stale", "out", "auto"])
+def test_there_is_no_door_by_which_what_may_not_leave_does(house: House, tier: str) -> None:
+    sent = house.provider.bytes
+    seen = house.runner.run(through_every_door(house, tier, SECRET_QUESTION))
+    assert house.provider.bytes == sent
+    # Every one of them: answered here where nobody named a tier, else refused.
+    assert seen == Counter({200 if tier == "auto" else 403: seen.total()})
+
+
+def test_what_left_is_paid_and_receipted_though_the_reader_goes_away(house: House) -> None:
+    before, question = house.provider.bytes, "At what time of day does the Kiel office open?"
+    house.provider.words = ["The office in Kiel opens at 8:30."] + [" The office opens."] * 50
+    house.provider.pause_s = 0.05
+
+    async def leave() -> None:
+        wish = {"tier": "out", "collection": "public", "request_id": f"out {question}"}
+        async with aclosing(house.system.assistant.ask(question, house.system.principal, **wish)) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    return
+
+    try:
+        house.runner.run(leave())
+    finally:
+        house.provider.words, house.provider.pause_s = ["The office in Kiel", " opens at 8:30."], 0.0
+    row = house.row(question, "out")
+    [told] = json.loads(row.details)["egress"]["receipts"]
+    assert row.outcome == Ending.INTERRUPTED and told["estimated"]
+    assert told["bytes"] == house.provider.bytes - before > 0
+    assert row.external == pytest.approx(told["amount"]) and row.external > 0
+    assert row.decode_s == 0  # no engine of ours worked for it
 
 
 def test_what_leaves_is_redacted_receipted_and_booked(house: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,12 @@ pytestmark = pytest.mark.model
 def test_a_folder_is_fed_searched_asked_and_streamed(
     tmp_path: Path, handbook: Path, family: Callable[[int], list[int]], gone: Callable[[list[int]], bool]
 ) -> None:
+    questions = tmp_path / "questions"
+    questions.mkdir()
+    gold = {"_id": "q", "answers": ["yellow badge"], "answerable": True, "scoring": "em_f1"}
+    (questions / "answers.jsonl").write_text(json.dumps(gold) + "\n")
+    (questions / "queries.jsonl").write_text('{"_id": "q", "text": "What do visitors wear?"}\n')
+    (questions / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\tsecurity.txt\t1\n")
     before = set(family(os.getpid()))
     with Rag.open(tmp_path / "kb", engine={"context": 2048, "tune": False}) as rag:
         summary = rag.ingest(handbook)
@@ -37,6 +44,25 @@ def test_a_folder_is_fed_searched_asked_and_streamed(
         assert isinstance(events[0], Sources)
         assert isinstance(events[-1], Final)
         assert "".join(event.text for event in events if isinstance(event, Delta)) == events[-1].answer.text
+
+        kept = rag.ask("What do visitors wear?", tier="extract", conversation="new")
+        more = rag.ask("Who meets them?", conversation=kept.conversation)
+        assert [each.text for each in rag.conversations.get(kept.conversation).messages] == [
+            "What do visitors wear?",
+            kept.text,
+            "Who meets them?",
+            more.text,
+        ]
+        rag.conversations.give_feedback(kept.conversation, kept.message, "up")
+        (judged,) = rag.conversations.feedback()
+        assert judged.question == "What do visitors wear?" and "yellow badge" in judged.answer.text
+        by_tier = {line.name: line.requests for line in rag.money.usage(by="tier").data}
+        assert by_tier["extract"] >= 1
+
+        for kind in ("retrieval", "answers"):
+            record = rag.evaluate(questions, kind=kind, tier="extract", collection="default")  # type: ignore[arg-type]
+            measure = "hit@1" if kind == "retrieval" else "right"
+            assert (record.kind, record.measures()[measure].mean) == (kind, 1.0)
 
         with contextlib.closing(rag.stream("How many days of paid leave?")) as left_early:
             next(left_early)

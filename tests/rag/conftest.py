@@ -30,6 +30,7 @@ from rag.answering.manner import AS_SET, Manner
 from rag.api.app import create_app
 from rag.assembly import System
 from rag.assistant import Delta, Event, Final, Sources
+from rag.cost.accountant import Accountant
 from rag.engine.generator import Logprob
 from rag.errors import RagError
 from rag.models.lockfile import entry
@@ -344,7 +345,7 @@ def serving(library: SmallLibrary, tmp_path: Path) -> Any:
             settings=Settings(home=tmp_path, server=ServerSettings(**settings), **sections),
             principal=Principal(),
             voices=open_voices(Settings(home=tmp_path)),
-            accountant=None,  # type: ignore[arg-type]
+            accountant=Accountant(library.database, Settings(home=tmp_path)),
             model=entry("smollm2-135m-instruct"),
             pipeline=None,  # type: ignore[arg-type]
             feeder=None,  # type: ignore[arg-type]

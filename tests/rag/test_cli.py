@@ -176,3 +176,9 @@ def test_the_figures_of_an_answer_are_one_line() -> None:
 def test_a_citation_names_document_page_and_section() -> None:
     citation = Citation(1, "d", "Handbook", "/h.pdf", "c", "quote", 0, 5, page=3, section="Leave > Paid")
     assert place(citation) == "Handbook, page 3, Leave > Paid"
+
+
+def test_a_collection_that_is_not_there_is_told_and_nothing_is_not_searched_for(tmp_path: Path) -> None:
+    done = run("--home", str(tmp_path), "search", "--collection", "hr", "paid leave")
+    assert (done.returncode, "no collection 'hr'; have none yet" in done.stderr) == (1, True)
+    assert run("--home", str(tmp_path), "search", " ").returncode == 2

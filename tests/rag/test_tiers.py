@@ -144,6 +144,13 @@ def test_a_good_draft_is_kept_and_the_dearer_tier_is_not_asked(desk: Desk) -> No
     assert answer.cost.energy_wh > 0 and answer.cost.co2e_g > 0
 
 
+def test_a_conversation_is_answered_by_the_tier_it_has_come_to(desk: Desk) -> None:
+    small, large = Script(TRUE), Script(TRUE)
+    answer = desk.answer(desk.assistant(small=small, large=large), before="large")
+    assert (answer.tier, small.asked) == ("large", [])
+    assert "the conversation is held there" in answer.why
+
+
 def test_a_named_tier_is_asked_and_no_other(desk: Desk) -> None:
     answer = desk.answer(desk.assistant(small=Script(FALSE), large=Script(TRUE)), tier="small")
     assert (answer.tier, answer.outcome) == ("small", Outcome.QUOTED)

@@ -65,6 +65,8 @@ def list_keys(context: typer.Context, tenant: OneTenant = None, as_json: Json = 
     if as_json:
         print_json([asdict(key) for key in found])
         return
+    if not found:
+        typer.secho("no key yet: rag keys create NAME --user USER makes one", fg="yellow", err=True)
     for key in found:
         state = "revoked" if key.revoked_at else ("expired" if past(key.expires_at) else "works")
         used = f"used {day(key.used_at)}" if key.used_at else "never used"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,23 +14,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rag.errors import BadRequest, RagError
+from rag.errors import RagError
 from rag.evaluation.answers import answer_all
-from rag.evaluation.benchmark import Benchmark, Item, read_benchmark
+from rag.evaluation.benchmark import Item, read_benchmark
 from rag.evaluation.comparison import MARGIN, Change, changes
 from rag.evaluation.junit import junit
-from rag.evaluation.library import Library, opened
+from rag.evaluation.library import Library
+from rag.evaluation.measuring import Measure, measured
 from rag.evaluation.page import page
 from rag.evaluation.progress import counting
 from rag.evaluation.record import KINDS, Asked, Record, quantile, write
 from rag.evaluation.retrieval import search_all
-from rag.models.gates import Binding
 from rag.settings import Settings
 from rag.terminal import settings_of
 from rag.types import Tier
 
 WORSE, NOT_MEASURED = 1, 2
-Measure = Callable[[Library, Sequence[Item]], AsyncIterator[Asked]]
 
 Dataset = Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder with queries.jsonl.")]
 Collection = Annotated[
@@ -125,7 +124,20 @@ def evaluate(
     with not_measured():
         earlier = Record.load(wish.baseline) if wish.baseline else None  # before an hour of work
         benchmark = read_benchmark(wish.dataset).chosen(wish.limit, wish.seed)
-        record = asyncio.run(measured(settings, kind, measure, benchmark, wish, generation=generation))
+        with counting("documents") as reading, counting("questions") as asking:
+            record = asyncio.run(
+                measured(
+                    settings,
+                    kind,
+                    measure,
+                    benchmark,
+                    collection=wish.collection,
+                    seed=wish.seed,
+                    generation=generation,
+                    reading=reading,
+                    asking=asking,
+                )
+            )
         found = changes(record, earlier, wish.margin) if earlier else []
         if wish.out:
             record.save(wish.out)
@@ -141,27 +153,6 @@ def evaluate(
     else:
         show(record, found)
     raise typer.Exit(WORSE if any(change.is_worse for change in found) else 0)
-
-
-async def measured(
-    settings: Settings, kind: str, measure: Measure, benchmark: Benchmark, wish: Wish, *, generation: bool
-) -> Record:
-    """Every question asked. Raises BadRequest when none of them can be scored."""
-    with counting("documents") as reading:
-        async with opened(
-            settings, benchmark, collection=wish.collection, generation=generation, progress=reading
-        ) as library:
-            asked: list[Asked] = []
-            with counting("questions") as tell:
-                async for one in measure(library, benchmark.items):
-                    asked.append(one)
-                    tell(len(asked), len(benchmark.items))
-            bound = {"dataset": benchmark.sha256, **asdict(Binding.of(library.system.model, settings))}
-    if not asked:
-        raise BadRequest(
-            f"no question of {benchmark.name} has a relevant passage: qrels.tsv has to name them"
-        )
-    return Record(kind, benchmark.name, bound, tuple(asked), wish.seed, currency=settings.cost.currency)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ingest.sources import folder as folder_module
-from ingest.sources.folder import FolderSource
+from ingest.sources.folder import FolderSource, Links
 from ingest.sources.selection import Rule, Selection
 from rag.errors import LimitExceeded, NotFound, SourceError
 
@@ -64,7 +64,28 @@ def test_links_are_followed_and_each_folder_once(source: Any, docs: Path, tmp_pa
     (docs / "loop").symlink_to(docs)
     (docs / "self").symlink_to(docs / "self")
     (docs / "broken").symlink_to(docs / "nothing")
-    assert names(source(), docs) == ["a.md", "hr/pay.txt", "hr/deep/er/x.csv", "link/linked.txt"]
+    expected = ["a.md", "hr/pay.txt", "hr/deep/er/x.csv", "link/linked.txt"]
+    assert names(source(links=Links.ALL), docs) == expected
+
+
+def test_a_link_that_leads_out_of_the_folder_is_named_and_not_followed(
+    source: Any, docs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.txt").write_text("x")
+    (tmp_path / "docs of others").mkdir()
+    (docs / "out.txt").symlink_to(tmp_path / "secret.txt")
+    (docs / "others").symlink_to(tmp_path / "docs of others")
+    (docs / "in.txt").symlink_to(docs / "hr/pay.txt")
+    (docs / "hr/back").symlink_to(docs / "hr/deep")
+    made = source()
+    changes = made.changes()
+    assert {name.rpartition("/")[2] for name, _ in changes.problems} == {"out.txt", "others"}
+    assert all('set links = "all"' in reason for _, reason in changes.problems)
+    assert (docs / "in.txt").as_posix() in {item.uri for item in changes.items}
+    with pytest.raises(SourceError, match="leads out of the folder"):
+        made.fetch((docs / "out.txt").as_posix(), tmp_path / "into")
+    (tmp_path / "named").symlink_to(docs)
+    assert names(source(tmp_path / "named"), tmp_path / "named"), "what is named itself may be a link"
     assert source().changes().roots == (docs.as_posix(),)
 
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from rag.accounts.accounts import Accounts
 from rag.accounts.cli import register
-from rag.errors import RagError
+from rag.errors import BadRequest, RagError
 from rag.settings import Settings
 
 Run = Callable[..., Result]
@@ -64,6 +64,13 @@ def test_a_key_for_a_user_who_is_there_is_limited_and_ends(run: Run, accounts: A
     assert made["about"]["groups"] == ["sales"] and made["about"]["expires_at"]
     holder = accounts.keys.holder(made["key"])
     assert (holder.groups, holder.collections) == (("sales",), ("handbook",))
+
+
+def test_a_key_that_could_do_nothing_is_not_made(run: Run, accounts: Accounts) -> None:
+    with pytest.raises(BadRequest, match="'ann' is a reader, who has the rights ask"):
+        run("keys", "create", "x", "--user", "ann", "--right", "admin")
+    assert accounts.users.named("ann", "default") is None
+    assert "rag keys create" in run("keys", "list").stderr
 
 
 def test_users_are_suspended_let_in_and_given_another_role(run: Run, accounts: Accounts) -> None:

@@ -120,3 +120,6 @@ def test_a_tenant_that_is_full_takes_no_more_documents(database: Any, tmp_path: 
     with pytest.raises(QuotaExceeded, match="holds 2 documents and may hold 2"):
         tenants.check_room("acme", 1)
     tenants.check_room("globex", 900)
+    tenants.check_size("acme", 1000)
+    with pytest.raises(QuotaExceeded, match="1001 bytes are more than the 1000"):
+        tenants.check_size("acme", 1001)

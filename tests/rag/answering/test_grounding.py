@@ -107,3 +107,19 @@ def test_a_table_row_supports_what_its_header_and_cells_say() -> None:
     wrong = [check("The limit in the South is 40 euros.", window, 0.9) for window in windows(chunk)]
     assert any(each.supported for each in right)
     assert not any(each.supported for each in wrong)
+
+
+@pytest.mark.parametrize(
+    ("claim", "supported"),
+    [
+        ("Staff have 28 days of leave.", True),
+        ("Staff have twenty-eight days of leave.", True),
+        ("Staff have 27 days of leave.", False),
+        ("Staff have twenty-seven days of leave.", False),
+        ("The gate opens at half past nine.", True),
+        ("The gate opens at half past eight.", False),
+    ],
+)
+def test_a_number_in_words_is_the_number_in_digits(claim: str, supported: bool) -> None:
+    source = Chunk("c", 0, "Staff have twenty-eight days of leave. The gate opens at 9:30.")
+    assert any(check(claim, window, 0.9).supported for window in windows(source)) is supported

@@ -84,3 +84,11 @@ def test_only_a_shortlist_is_embedded_and_it_holds_the_sentence_with_the_words()
     levels = Levels(0.5)
     asyncio.run(choose("Who founded the company?", [noise, HISTORY], levels))  # type: ignore[arg-type]
     assert levels.asked == CANDIDATES
+
+
+def test_a_number_below_zero_is_not_the_same_above_zero() -> None:
+    table = passage("| Temperature | Battery |\n|---|---|\n| -20 °C | 22 months |\n| 20 °C | 39 months |")
+    found = candidates([table])
+    for asked, months in (("-20", "22"), ("20", "39")):
+        chosen = select(f"How long does the battery last at {asked} °C?", found, [0.5] * len(found))
+        assert [months in quote.sentence.text for quote in chosen.quotes] == [True]

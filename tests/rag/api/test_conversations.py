@@ -15,13 +15,15 @@ from rag.accounts.accounts import Accounts
 from rag.accounts.roles import Role
 from rag.api.app import create_app
 from rag.assembly import System
-from rag.conversations.turns import add, before
+from rag.conversations.turns import Past, add, before
 from rag.errors import BadRequest, NotFound
 from rag.models.lockfile import entry
 from rag.settings import Settings
 from rag.store.catalog import Catalog
 from rag.store.database import FILE
+from rag.store.intake import Intake
 from rag.store.queue import Listed, Queue, Shelf
+from rag.store.versions import Description
 from rag.types import Chunk, Message, Passage, Principal
 from tests.rag.conversations.conftest import answered
 
@@ -47,11 +49,14 @@ class Office:
         )
         claim = queue.claim(lease_s=60)
         assert claim
-        queue.has_read(claim.document_id, f"sha-{text}")
-        version = catalog.open_version(claim.document_id, title=title, media_type="text/plain", pages=1)
+
+        def cut(version: int) -> list[Chunk]:
+            return [Chunk(f"chunk-{version}", 0, text)]
+
+        about, intake = Description(title, "text/plain", 1), Intake(catalog.database)
+        version = intake.take(claim, f"sha-{text}", about, cut, worker=queue.worker)
         assert version
-        chunk = Chunk(f"chunk-{version}", 0, text)
-        catalog.save_chunks(version, [chunk])
+        (chunk,) = cut(version)
         catalog.publish(claim.document_id, version)
         return Passage(chunk, claim.document_id, version, title, f"/{title}.md", score=0.5)
 
@@ -194,6 +199,23 @@ def test_a_verdict_is_given_and_seen_by_curators_without_a_name(office: Office) 
     assert ann.call("POST", where, json={"rating": "sideways"}).status_code == 400
 
 
+def test_verdicts_come_in_pages(office: Office) -> None:
+    ann, cora = office.person("ann"), office.person("cora", role=Role.CURATOR)
+    for number in range(5):
+        found, message = ann.ask(f"{number}?")
+        where = f"/v1/conversations/{found}/messages/{message}/feedback"
+        ann.call("POST", where, json={"rating": "up"})
+    seen, after = [], None
+    while True:
+        params = {"limit": 2, **({"after": after} if after else {})}
+        reply = cora.call("GET", "/v1/feedback", params=params).json()
+        seen += [each["question"] for each in reply["feedback"]]
+        if not (after := reply["next"]):
+            break
+    assert seen == ["4?", "3?", "2?", "1?", "0?"]
+    assert cora.call("GET", "/v1/feedback", params={"after": "yesterday"}).status_code == 400
+
+
 def test_the_last_question_is_taken_back_to_ask_it_otherwise(office: Office) -> None:
     ann = office.person("ann")
     found, _ = ann.ask("One?")
@@ -207,7 +229,7 @@ def test_a_question_reads_the_turns_before_it_of_its_own_reader_only(office: Off
     ann, eve = office.person("ann"), office.person("eve")
     found, _ = ann.ask("Leave?", office.publish("Leave", "28 days."))
     turns = (Message("user", "Leave?"), Message("assistant", "28 days. [1]"))
-    assert before(office.system, ann.principal, found) == turns
+    assert before(office.system, ann.principal, found) == Past(turns, "extract")
     with pytest.raises(NotFound):
         before(office.system, eve.principal, found)
 

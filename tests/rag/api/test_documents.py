@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -135,7 +136,10 @@ def test_documents_are_listed_page_by_page(house: Any) -> None:
     assert (seen, sizes) == (names, [2, 2, 1])
 
 
-@pytest.mark.parametrize("after", ["x", "WzEsMl0=", "bnVsbA=="])
+DEEP = base64.urlsafe_b64encode(b"[" * 3000).decode()
+
+
+@pytest.mark.parametrize("after", ["x", "WzEsMl0=", "bnVsbA==", "WyJcdWQ4MDAiLCJ4Il0=", DEEP])
 def test_a_place_that_is_none_of_ours_is_refused(house: Any, after: str) -> None:
     assert house.http.get("/v1/documents", params={"after": after}).status_code == 400
 

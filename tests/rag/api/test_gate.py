@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from rag.api import gate
 from rag.api.gate import is_loopback
 from rag.api.shield import HEADERS
 
+JSON = {"content-type": "application/json"}
 QUESTION = {"messages": [{"role": "user", "content": "paid leave"}]}
 
 
@@ -21,6 +25,12 @@ def test_a_foreign_host_name_on_loopback_is_refused(service: Any) -> None:
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9", "[::1]:8000", "LOCALHOST:8000"])
 def test_loopback_names_are_served(service: Any, host: str) -> None:
     assert service.http.get("/v1/documents", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("header", [{"host": "["}, {"host": "[::1"}, {"origin": "http://["}])
+def test_a_host_or_origin_that_is_none_is_refused(service: Any, header: dict[str, str]) -> None:
+    reply = service.http.get("/v1/documents", headers=header)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (403, "origin_refused")
 
 
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://127.0.0.1:1"])
@@ -56,6 +66,43 @@ def test_a_body_without_a_length_is_counted_as_it_comes(serving: Any) -> None:
 
     with serving(max_body_bytes=1000) as service:
         assert service.http.post("/v1/search", content=pieces()).status_code == 413
+
+
+def begun(url: str, path: str) -> socket.socket:
+    """A request whose body is announced and does not come."""
+    where = urlsplit(url)
+    connection = socket.create_connection((where.hostname, where.port), timeout=10)
+    head = f"POST {path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: 100\r\n\r\n{{"
+    connection.sendall(head.encode())
+    return connection
+
+
+def test_strangers_who_send_no_body_keep_nobody_out(serving: Any) -> None:
+    with serving(max_requests=1) as service, begun(service.url, "/healthz") as stranger:
+        assert b" 405 " in stranger.recv(100)
+        assert service.http.post("/v1/chat/completions", json=QUESTION).status_code == 200
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "BODY_S", 0.05)
+    with serving(max_requests=1) as service, begun(service.url, "/v1/chat/completions") as slow:
+        assert b" 400 " in slow.recv(100)
+        assert service.http.post("/v1/chat/completions", json=QUESTION).status_code == 200
+
+
+@pytest.mark.parametrize("text", [r"\ud800", r"\uDC00 a", r"\ud83d\u0041", r"\\\udfff"])
+def test_half_of_a_surrogate_pair_is_refused(service: Any, text: str) -> None:
+    body = f'{{"messages": [{{"role": "user", "content": "{text}"}}]}}'
+    reply = service.http.post("/v1/chat/completions", content=body.encode(), headers=JSON)
+    assert reply.status_code == 400
+    assert "surrogate" in reply.json()["error"]["message"]
+    assert service.library.asked == []
+
+
+@pytest.mark.parametrize("text", [r"\ud83d\ude00 paid leave", r"\\ud800 paid leave", r"\u00e9 paid leave"])
+def test_whole_pairs_and_escaped_backslashes_are_characters(service: Any, text: str) -> None:
+    body = f'{{"messages": [{{"role": "user", "content": "{text}"}}]}}'
+    assert service.http.post("/v1/chat/completions", content=body.encode(), headers=JSON).status_code == 200
 
 
 def test_with_a_key_only_its_holder_is_served(serving: Any) -> None:

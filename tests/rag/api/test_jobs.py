@@ -100,6 +100,18 @@ def test_a_client_that_leaves_ends_its_stream_of_events(house: Any) -> None:
     house.finish(job)
 
 
+def test_a_job_is_put_before_others_and_the_audit_log_is_told(house: Any) -> None:
+    with house.resting():
+        job = house.upload("urgent", a__txt="Urgent words.")["job"]
+        reply = house.http.post(f"/v1/jobs/{job}/priority", json={"priority": 7})
+        assert (reply.status_code, reply.json()["priority"]) == (200, 7)
+        refused = house.http.post(f"/v1/jobs/{job}/priority", json={"priority": "high"})
+        assert refused.status_code == 400
+    house.finish(job)
+    rows = house.http.get("/v1/audit").text
+    assert "jobs.priority" in rows and job in rows
+
+
 @pytest.mark.parametrize(
     ("verb", "path"),
     [("GET", ""), ("GET", "/events"), *(("POST", f"/{each}") for each in ("pause", "cancel"))],

@@ -4,6 +4,8 @@ from typing import Any
 
 import httpx
 
+from rag.accounts.tenants import Tenants
+
 
 def limits(**settings: int) -> dict[str, Any]:
     return {"limits": settings}
@@ -65,6 +67,20 @@ def test_an_upload_is_refused_before_it_is_read_when_the_tenant_is_full(serving:
         files = {"file": ("a.txt", b"x" * 200)}
         reply = ann.post("/v1/documents", files=files)
         assert (reply.status_code, reply.json()["error"]["code"]) == (403, "quota_exceeded")
+
+
+def test_a_full_tenant_may_replace_what_it_has_and_add_nothing(house: Any) -> None:
+    house.live("full", rules__txt="The first rule is short.")
+    tenants = Tenants(house.system.catalog.database, house.system.settings.limits)
+    tenants.limit("default", documents=1)
+    try:
+        house.live("full", rules__txt="The second rule is longer than the first.")
+        reply = house.http.post(
+            "/v1/documents", files={"file": ("more.txt", b"More.")}, data={"collection": "full"}
+        )
+        assert (reply.status_code, reply.json()["error"]["code"]) == (403, "quota_exceeded")
+    finally:
+        tenants.limit("default", documents=None)
 
 
 def test_prompt_tokens_of_an_answer_count_against_the_limit(serving: Any, library: Any) -> None:

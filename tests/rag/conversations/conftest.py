@@ -14,7 +14,9 @@ from rag.answering.sentences import sentences
 from rag.conversations.shelf import Conversations
 from rag.store.catalog import Catalog, StoredChunk
 from rag.store.database import FILE
+from rag.store.intake import Intake
 from rag.store.queue import Listed, Queue, Shelf
+from rag.store.versions import Description
 from rag.types import Answer, Chunk, Cost, Document, Outcome, Passage, Principal, Usage
 from tests.rag.conftest import SmallLibrary, passages
 
@@ -80,11 +82,15 @@ def publish(catalog: Catalog) -> Publish:
         queue.enqueue([Listed(uri, sha256, len(text))], place)
         claim = queue.claim(lease_s=60)
         assert claim
-        queue.has_read(claim.document_id, sha256)
-        version = catalog.open_version(claim.document_id, title=title, media_type="text/plain", pages=1)
+
+        def cut(version: int) -> list[Chunk]:
+            name = f"chunk-{title}-{version}"
+            return [Chunk(name, 0, text, heading_path=("Handbook", title), pages=(2,))]
+
+        about = Description(title, "text/plain", 1)
+        version = Intake(catalog.database).take(claim, sha256, about, cut, worker=queue.worker)
         assert version
-        chunk = Chunk(f"chunk-{title}-{version}", 0, text, heading_path=("Handbook", title), pages=(2,))
-        catalog.save_chunks(version, [chunk])
+        (chunk,) = cut(version)
         assert catalog.publish(claim.document_id, version)
         return Passage(chunk, claim.document_id, version, title, uri, score=0.5)
 

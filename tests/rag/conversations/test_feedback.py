@@ -64,6 +64,21 @@ def test_curators_see_what_they_may_read_newest_first_and_nothing_of_the_rest(
     assert verdicts.judged(catalog, ELSEWHERE) == []
 
 
+def test_verdicts_come_in_pages_over_those_that_are_closed_to_the_curator(
+    verdicts: Feedback, shelf: Conversations, catalog: Catalog, publish: Publish, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("rag.conversations.feedback.PAGE", 2)
+    shut, open_ = publish("Secret", "99 days.", ("staff",)), publish("Bus", "Line 9.")
+    for number in range(9):
+        passage = open_ if number in (0, 4, 8) else shut
+        verdicts.give(*keep(shelf, passage, question=f"{number}?"), ALICE, Rating.UP)
+    seen, after = [], None
+    while page := verdicts.judged(catalog, BOB, after=after, limit=1):
+        seen += [each.question for each in page]
+        after = page[-1].verdict.created_at, page[-1].verdict.message
+    assert seen == ["8?", "4?", "0?"]
+
+
 def test_liked_answers_come_with_the_sentences_that_prove_them(
     verdicts: Feedback, shelf: Conversations, catalog: Catalog, publish: Publish
 ) -> None:

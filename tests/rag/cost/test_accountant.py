@@ -17,7 +17,7 @@ from rag.cost.meter import Work, charge
 from rag.cost.prices import PriceTable
 from rag.cost.tables import ledger, reservations
 from rag.cost.ticket import CpuShare
-from rag.errors import BudgetExceeded, Cancelled, Overloaded, PriceUnavailable
+from rag.errors import BudgetExceeded, Cancelled, Overloaded, PriceUnavailable, SettingsError
 from rag.settings import BudgetSettings, CostSettings, PriceSettings
 from rag.types import Principal
 from tests.rag.cost.conftest import Books, Clock
@@ -47,7 +47,6 @@ def test_a_request_has_one_row_with_all_that_is_known_of_it(books: Books) -> Non
             model="smollm2",
             route={"why": "lookup"},
             facts={"sha256": "ab", "quantisation": "Q4_1"},
-            egress={"left": False},
         )
     (row,) = rows(accountant)
     assert (row.request_id, row.tenant, row.key, row.collection, row.tier) == (
@@ -202,11 +201,20 @@ def test_money_for_others_is_reserved_by_their_price_and_refused_without_one(boo
     accountant = books(price_of=price_of)
     ticket = accountant.open(ANNA, tier="outside", prompt_tokens=100_000, max_tokens=1000)
     assert ticket.decision.estimate.external_most == pytest.approx(1.03)
-    made = ticket.settle(Work(external=1.01), egress={"to": "their.example.org"})
+    made = ticket.settle(Work(external=1.01))
     assert made.external == 1.01 and rows(accountant)[0].external == 1.01
     with pytest.raises(PriceUnavailable):
         accountant.open(ANNA, tier="unknown", prompt_tokens=10, max_tokens=10)
     assert held(accountant) == 0
+
+
+def test_a_home_that_counts_in_one_currency_does_not_go_on_in_another(books: Books) -> None:
+    books(cost=CostSettings(currency="USD"))  # nothing was counted yet
+    with books().open(ANNA, tier="small") as ticket:
+        ticket.settle(WORK)
+    with pytest.raises(SettingsError, match="cost.currency is 'USD', and this home counts in 'EUR'"):
+        books(cost=CostSettings(currency="USD"))
+    assert books().rates.currency == "EUR"
 
 
 def test_utilisation_is_of_the_last_day_at_most(books: Books, clock: Clock) -> None:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import select
 
 from rag.cost.accountant import Accountant
@@ -17,8 +19,8 @@ from rag.cost.budgets import Budgets
 from rag.cost.ledger import Ending, Kind
 from rag.cost.meter import Work
 from rag.cost.reservations import LEASE_S, Reservations
-from rag.cost.tables import ledger, reservations
-from rag.errors import BadRequest, BudgetExceeded, Forbidden, NotFound
+from rag.cost.tables import balances, ledger, reservations
+from rag.errors import BadRequest, BudgetExceeded, Forbidden, NotFound, SettingsError
 from rag.settings import BudgetSettings, Settings
 from rag.store.database import Database
 from rag.types import Principal, Right
@@ -221,6 +223,78 @@ def test_budgets_of_rag_toml_come_and_go_with_it_and_those_of_people_stay(books:
     assert [(each.budget.scope, each.budget.source) for each in changed] == [
         (Scope.KEY, "settings"),
         (Scope.USER, "owner"),
+    ]
+
+
+def test_a_budget_that_an_operator_set_stays_until_it_is_removed_whatever_rag_toml_says(books: Books) -> None:
+    declared = [BudgetSettings(scope="tenant", limit=5)]
+    ours = Budget("default", Scope.TENANT, "*", Span.MONTH, Unit.MONEY, 3)
+    books(budgets=declared).set_budget(Principal(), ours)
+    accountant = books(budgets=declared)
+    assert [each.limit for each in accountant.budgets.standing()] == [3]
+    accountant.remove_budget(Principal(), ours.id)
+    assert [each.limit for each in books(budgets=declared).budgets.standing()] == [5]
+
+
+def test_two_budgets_of_rag_toml_for_the_same_are_refused(books: Books) -> None:
+    twice = [BudgetSettings(scope="tenant", limit=5), BudgetSettings(scope="tenant", limit=7)]
+    with pytest.raises(SettingsError, match=r"both default:tenant:\*:month:money"):
+        books(budgets=twice)
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0, 0.0, 1e-12, 1e300])
+def test_what_is_no_amount_is_no_budget(books: Books, clock: Clock, limit: float) -> None:
+    accountant = books()
+    accountant.set_budget(Principal(), TEN)
+    with pytest.raises(BadRequest):
+        accountant.set_budget(Principal(), replace(TEN, limit=limit))
+    if limit != 1e-12:
+        with pytest.raises(BadRequest):
+            accountant.override(Principal(), TEN.id, extra=limit, until=clock.now + 60, reason="why")
+    with pytest.raises(BadRequest):
+        accountant.override(Principal(), TEN.id, extra=1, until=clock.now * limit, reason="why")
+    with pytest.raises(ValidationError):
+        BudgetSettings(scope="tenant", limit=limit)
+
+
+def test_a_budget_that_is_removed_and_set_again_meanwhile_allows_no_more(books: Books) -> None:
+    accountant = books()
+    accountant.set_budget(Principal(), TEN)
+    ticket = accountant.open(Principal(), tier="small", max_tokens=2)
+    accountant.remove_budget(Principal(), TEN.id)
+    accountant.set_budget(Principal(), TEN)
+    ticket.settle(Work(decode_s=4))
+    [account] = accountant.budgets.standing()
+    assert (account.spent, account.reserved, account.left) == pytest.approx((4, 0, 6), abs=0.1)
+
+
+def test_a_limit_that_changes_while_requests_run_holds_for_the_next(books: Books) -> None:
+    accountant = books()
+    accountant.set_budget(Principal(), TEN)
+    ticket = accountant.open(Principal(), tier="small", max_tokens=2)
+    accountant.set_budget(Principal(), replace(TEN, limit=3))
+    with pytest.raises(BudgetExceeded):
+        accountant.open(Principal(), tier="small", max_tokens=2)
+    ticket.settle(Work(decode_s=4))
+    [account] = accountant.budgets.standing()
+    assert account.spent == pytest.approx(4, abs=0.1) and account.reserved == 0 and account.left < 0
+
+
+def test_a_request_over_midnight_is_booked_on_the_day_on_which_it_was_asked(
+    books: Books, clock: Clock
+) -> None:
+    # The night in which Europe puts its clocks back: days are of UTC, and all of them have 24 hours.
+    clock.now = 1_792_972_799.0  # 25 October 2026, 23:59:59 UTC
+    accountant = books(budgets=[BudgetSettings(scope="tenant", unit="seconds", period="day", limit=10)])
+    ticket = accountant.open(Principal(), tier="small", max_tokens=2)
+    clock.now += 2
+    accountant.open(Principal(), tier="small", max_tokens=2).settle(Work(decode_s=1))
+    ticket.settle(Work(decode_s=4))
+    with accountant.database.reading() as connection:
+        found = connection.execute(select(balances).order_by(balances.c.start)).all()
+    assert [(row.start, round(row.spent / 1e9), row.reserved) for row in found] == [
+        ("2026-10-25", 4, 0),
+        ("2026-10-26", 1, 0),
     ]
 
 

@@ -82,7 +82,7 @@ def test_the_report_is_told_to_programs(run: Run) -> None:
     assert made["break_even"][0]["verdict"]
 
 
-@pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "d"])
+@pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "d", "9999-11-01", "-5d"])
 def test_a_day_that_is_none_is_refused(run: Run, since: str) -> None:
     result = run("cost", "report", "--since", since)
     assert isinstance(result.exception, BadRequest) and "2026-11-01" in str(result.exception)
@@ -113,7 +113,7 @@ def test_budgets_are_set_listed_overridden_and_removed(run: Run) -> None:
     assert "2 more until" in raised.stdout
     (listed,) = found(run("cost", "budgets", "--json"))
     assert (listed["id"], listed["limit"], listed["left"]) == (budget, 7.0, 7.0)
-    assert "0 of 7 spent" in run("cost", "budgets").stdout
+    assert "0 of 7 Wh spent" in run("cost", "budgets").stdout
     assert run("cost", "budgets", "rm", budget).exit_code == 0
     assert "no budgets" in run("cost", "budgets").stdout
 
@@ -123,6 +123,38 @@ def test_another_load_is_imagined(run: Run) -> None:
     more = found(run("cost", "what-if", "--queries-per-hour", "100", "--json"))
     assert more["per_query"] < now["per_query"]
     assert "a question" in run("cost", "what-if", "--utilisation", "0.5").stdout
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        ("--utilisation", "nan"),
+        ("--queries-per-hour", "inf"),
+        ("--queries-per-hour", "-4"),
+        ("--price", "-5"),
+        ("--busy-watts", "nan"),
+        ("--seconds", "nan"),
+        ("--speed", "0"),
+    ],
+)
+def test_a_load_and_a_machine_that_cannot_be_are_wrong_usage(run: Run, wish: tuple[str, str]) -> None:
+    assert run("cost", "what-if", *wish).exit_code == 2
+
+
+def test_a_machine_that_takes_more_power_idle_than_busy_is_refused(run: Run) -> None:
+    refused = run("cost", "what-if", "--utilisation", "0.5", "--idle-watts", "4000")
+    assert isinstance(refused.exception, BadRequest) and "--*-watts" in str(refused.exception)
+
+
+@pytest.mark.parametrize("wish", [("cost", "report", "--csv"), ("cost", "report", "--html")])
+def test_a_file_that_cannot_be_written_is_named(run: Run, tmp_path: Path, wish: tuple[str, ...]) -> None:
+    refused = run(*wish, str(tmp_path / "no" / "report"))
+    assert isinstance(refused.exception, BadRequest) and "cannot be written" in str(refused.exception)
+
+
+def test_no_decision_yet_is_said_beside_what_programs_read(run: Run) -> None:
+    result = run("cost", "decisions")
+    assert result.exit_code == 0 and result.stdout == "" and "no question since then" in result.stderr
 
 
 def test_the_profile_is_toml_that_says_which_figures_are_defaults(run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -66,6 +67,18 @@ def test_prompts_that_stay_below_what_was_reserved_for_are_learned_from(books: B
             found.append((abs(estimate.p50.seconds - busy_s) / busy_s, busy_s <= estimate.p95.seconds))
     assert statistics.median(error for error, _ in found) <= 0.25
     assert 0.9 <= statistics.mean(within for _, within in found) <= 1.0
+
+
+def test_a_machine_that_gets_busy_is_known_to_be_slow_within_some_requests(books: Books) -> None:
+    accountant, draw = books(), random.Random(7)
+    for _ in range(200):
+        ask(accountant, request(draw))
+    plan = Plan("small", 500, 96)
+    quick = accountant.estimator.estimate("default", plan).p50.seconds
+    for _ in range(30):
+        work = request(draw)
+        ask(accountant, replace(work, prefill_s=4 * work.prefill_s, decode_s=4 * work.decode_s))
+    assert accountant.estimator.estimate("default", plan).p50.seconds > 3 * quick
 
 
 def test_a_restart_knows_what_was_learned(books: Books) -> None:

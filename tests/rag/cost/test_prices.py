@@ -35,6 +35,13 @@ def test_a_price_is_good_for_ninety_days() -> None:
         price("gpt-5.5", date(2026, 11, 4))
 
 
+def test_a_price_dated_ahead_does_not_stay_young_for_years() -> None:
+    table = PriceTable({"ours": PriceSettings(input=4, output=20, as_of=date(2027, 11, 1))})
+    with pytest.raises(PriceUnavailable, match="2027-11-01, which is to come"):
+        table.price("ours", date(2026, 11, 21))
+    assert table.price("ours", date(2027, 10, 31)).input == 4
+
+
 def test_a_price_holds_from_its_day_on() -> None:
     assert PriceTable().find("claude-sonnet-5", date(2026, 8, 31)) is None
     assert PriceTable().find("claude-sonnet-5", date(2026, 9, 1))

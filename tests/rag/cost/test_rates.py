@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
+from pydantic import ValidationError
 
 from rag.cost.constants import constants
 from rag.cost.rates import exchange, rates_of
 from rag.errors import SettingsError
-from rag.settings import CostSettings, HardwareSettings
+from rag.settings import CostSettings, HardwareSettings, PriceSettings, TierSettings
 from tests.rag.cost.conftest import MACHINE
 
 
@@ -24,6 +27,20 @@ def test_the_cpu_server_of_the_reference_costs_what_the_reference_says() -> None
         price=3000, idle_watts=150, busy_watts=150, price_kwh=0.2, pue=1.54, life_years=5
     )
     assert rates_of(server, CostSettings(currency="USD")).hour(1.0) == pytest.approx(0.115, abs=0.0005)
+
+
+@pytest.mark.parametrize("figure", [float("nan"), float("inf"), -1.0])
+def test_a_figure_that_none_can_be_is_refused_where_it_is_set(figure: float) -> None:
+    for made in (
+        lambda: HardwareSettings(price=figure),
+        lambda: HardwareSettings(busy_watts=figure),
+        lambda: CostSettings(exchange={"USD": figure}),
+        lambda: CostSettings(max_per_query=figure),
+        lambda: PriceSettings(input=figure, output=1, as_of=date(2026, 11, 1)),
+        lambda: TierSettings(kind="remote", urls=("https://llm.example.org",), url_prices=(figure,)),
+    ):
+        with pytest.raises(ValidationError):
+            made()
 
 
 def test_what_nobody_set_is_named_as_a_default() -> None:

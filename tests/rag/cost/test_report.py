@@ -121,7 +121,30 @@ def test_the_report_names_apis_old_prices_and_the_defaults_that_nobody_set(asked
     assert "defaults" not in words  # this machine's figures were all set
     settings = asked.settings.model_copy(update={"hardware": HardwareSettings()})
     default = told(report(Accountant(asked.database, settings), since=0, until=NOON + 36_000))
-    assert "server_price 2700 EUR (1000 to 6000)" in default
+    assert "\n  price 2700 EUR (1000 to 6000)" in default and "\n  grid 474" in default
+
+
+def test_apis_are_compared_by_the_questions_that_a_model_worded(asked: Accountant, clock: Clock) -> None:
+    before = report(asked, since=0)
+    for _ in range(90):
+        asked.open(Principal(), tier="extract").settle(Work(cpu_s=1.0))
+    clock.now += 0.5
+    after = report(asked, since=0)
+    assert (before.answered, after.answered, after.worded.requests) == (10, 100, 9)
+    costs = [[each.api_cost for each in made.break_even] for made in (before, after)]
+    assert costs[0] == pytest.approx(costs[1]) and min(costs[0]) > 0
+
+
+def test_where_every_answer_was_quoted_there_is_no_api_to_compare_with(books: Books, clock: Clock) -> None:
+    accountant = books()
+    accountant.open(Principal(), tier="extract").settle(Work(cpu_s=1.0))
+    clock.now += 60
+    assert report(accountant, since=0).break_even == ()
+
+
+def test_a_stretch_without_an_end_after_its_beginning_is_refused(books: Books, clock: Clock) -> None:
+    with pytest.raises(BadRequest, match="give an earlier beginning"):
+        report(books(), since=clock.now + 60)
 
 
 def test_a_home_where_nobody_asked_has_a_report_too(books: Books, clock: Clock) -> None:

@@ -45,6 +45,13 @@ def test_a_word_is_found_in_a_script_without_spaces(sentence: str, word: str) ->
     assert set(ENCODER.encode_query(word).indices) <= set(ENCODER.encode_document(sentence).indices)
 
 
+def test_forms_of_an_arabic_word_meet() -> None:
+    document = set(ENCODER.encode_document("يحصل الموظفون على إجازة سنوية (annual leaves)").indices)
+    assert document & set(words("الإجازات"))
+    # English words beside Arabic ones keep their own stems.
+    assert set(words("leave")) <= document
+
+
 def test_neighbours_are_found_as_a_pair_in_any_form_and_across_stop_words() -> None:
     question = ENCODER.encode_query("operating expense")
     assert len(question.indices) == 3

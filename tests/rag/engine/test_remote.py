@@ -19,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from rag.engine.address import Address
 from rag.engine.generator import SHARED_WITH_NOBODY, Delta, Finished, Reuse, Sampling, Terms
 from rag.engine.prompt import Piece, render
 from rag.engine.remote import RemoteGenerator, told
@@ -131,7 +132,7 @@ def asked(
 
 def within(url: str, story: Callable[[RemoteGenerator], Coroutine[Any, Any, Any]], **options: Any) -> Any:
     async def run() -> Any:
-        remote = RemoteGenerator(url, **options)
+        remote = RemoteGenerator(options.pop("address", None) or Address(url), **options)
         try:
             return await story(remote)
         finally:
@@ -156,6 +157,25 @@ def test_a_cut_answer_and_one_without_usage_say_so(url: str, server: Server) -> 
     finished = asked(url)[-1]
     assert isinstance(finished, Finished) and finished.reason == "length"
     assert finished.usage == Usage(9, 3)  # 33 bytes of prompt, three pieces
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"prompt_tokens": -5, "completion_tokens": 3},
+        {"prompt_tokens": None, "completion_tokens": 3},
+        {"prompt_tokens": "7", "completion_tokens": 3},
+        {"prompt_tokens": 7, "completion_tokens": 10**12},
+        ["7"],
+    ],
+)
+def test_counts_that_cannot_be_are_not_believed(url: str, server: Server, stated: Any) -> None:
+    last = {"choices": [{"text": "", "finish_reason": "stop"}], "usage": stated}
+    last["timings"] = {"prompt_ms": float("nan"), "predicted_ms": -4}
+    server.lines = [*answer(WORDS)[1:4], f"data: {json.dumps(last)}\n\n"]
+    finished = asked(url)[-1]
+    assert isinstance(finished, Finished) and finished.usage == Usage(9, 3)
+    assert 0 <= finished.prefill_s < 60 and 0 <= finished.decode_s < 60
 
 
 def test_only_what_was_wished_is_asked_for(url: str, server: Server) -> None:
@@ -247,6 +267,15 @@ def test_nobody_there_is_said_with_the_setting(monkeypatch: pytest.MonkeyPatch) 
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(WorkerUnavailable, match=r"cannot be reached .*engine\.url"):
             asked(url)
+        large = Address(url, "large", "tiers.large.urls", "tiers.large.api_key_env")
+        with pytest.raises(WorkerUnavailable, match=r"of tier 'large' .*is tiers\.large\.urls right"):
+            asked(url, address=large)
+
+
+def test_a_key_that_is_refused_is_looked_for_where_its_tier_has_it(url: str, server: Server) -> None:
+    server.statuses = [(401, {"error": {"message": "bad key"}})]
+    with pytest.raises(SettingsError, match=r"of tier 'large' .*see tiers\.large\.api_key_env"):
+        asked(url, address=Address(url, "large", "tiers.large.urls", "tiers.large.api_key_env"))
 
 
 def test_closing_the_stream_ends_the_work_there(url: str, server: Server) -> None:

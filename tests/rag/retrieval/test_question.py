@@ -20,6 +20,31 @@ def test_a_follow_up_brings_the_question_before_it(follow_up: str) -> None:
     assert standalone(follow_up, HISTORY) == f"{HISTORY[0].content} {follow_up}"
 
 
+@pytest.mark.parametrize(
+    ("before", "follow_up", "becomes"),
+    [
+        ("How high is the limit in Oslo?", "And in Zurich?", "How high is the limit in Zurich?"),
+        ("What did Acme earn in 2022?", "and in 2023?", "What did Acme earn in 2023?"),
+        ("Who leads Nordwind Tools?", "What about Elbwerke?", "Who leads Elbwerke?"),
+        ("Wie hoch ist die Grenze in Oslo?", "Und in Zürich?", "Wie hoch ist die Grenze in Zürich?"),
+        ("Is it far from Oslo to Bergen?", "And to Kiel?", "Is it far from Oslo to Kiel?"),
+        # Two places to put it, or more than a name: both turns are kept.
+        ("Is Oslo far from Bergen?", "What about Kiel?", None),
+        ("Did Acme pay Elbwerke?", "And Nordwind?", None),
+        ("How high is the limit in Oslo?", "And in Zurich at night?", None),
+    ],
+)
+def test_another_name_takes_the_place_of_the_one_asked_about(
+    before: str, follow_up: str, becomes: str | None
+) -> None:
+    assert standalone(follow_up, [Message("user", before)]) == (becomes or f"{before} {follow_up}")
+
+
+def test_names_are_exchanged_along_a_chain_of_follow_ups() -> None:
+    history = [Message("user", "How high is the limit in Oslo?"), Message("user", "And in Zurich?")]
+    assert standalone("And in Kiel?", history) == "How high is the limit in Kiel?"
+
+
 def test_a_question_of_its_own_stays_as_it_is() -> None:
     question = "Who approves travel expenses above 500 euros?"
     assert standalone(question, HISTORY) == question

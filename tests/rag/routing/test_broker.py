@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
 
+from rag.engine.address import Address
 from rag.engine.generator import Delta, Finished, Sampling
 from rag.engine.prompt import Piece
-from rag.engine.remote import RemoteGenerator
+from rag.engine.remote import PAUSE_S, RemoteGenerator
 from rag.errors import BadRequest, WorkerDied, WorkerError, WorkerUnavailable
 from rag.routing.broker import Broker, Endpoint
 from rag.routing.tiers import Tier, TierKind
+from tests.rag.routing.conftest import Provider, served
 
 PROMPT = [Piece("<|im_start|>user\n", True), Piece("hello", False)]
 TWENTY = Sampling(max_tokens=20)
 
 
 def endpoint(url: str, **given: Any) -> Endpoint:
-    return Endpoint(url, RemoteGenerator(url, model="big"), **given)
+    return Endpoint(url, RemoteGenerator(Address(url), model="big"), **given)
 
 
 @asynccontextmanager
@@ -60,7 +63,7 @@ def test_the_prices_of_a_tier_s_urls_are_those_of_its_servers(provider: Any, oth
     tier = Tier("large", TierKind.REMOTE, "big", urls=urls, url_prices=(3.0, 1.0), deadline_s=9.0)
 
     async def story() -> None:
-        both = Broker.of(tier, [RemoteGenerator(url, model="big") for url in urls])
+        both = Broker.of(tier, [RemoteGenerator(Address(url), model="big") for url in urls])
         assert [each.name for each in both.order(20)] == [other.url, provider.url]
         assert both.deadline_s == 9.0
         await both.close()
@@ -105,6 +108,40 @@ def test_a_dead_server_is_passed_over_and_then_left_alone(other: Any) -> None:
             assert (await both.info())["endpoints"][0]["resting"]
 
     asyncio.run(story())
+
+
+def test_another_server_is_asked_at_once_when_one_refuses(other: Any) -> None:
+    busy = {"error": {"message": "Loading model"}}
+
+    async def story() -> None:
+        with served(Provider()) as first:
+            both = Broker([endpoint(first.url), endpoint(other.url, price=1.0)])
+            assert await text(both) == "One two"
+            first.statuses = [(503, busy)] * 3
+            await passed_over(both)
+            assert len(first.bodies) == 2
+        both.endpoints[0].rests_until = 0.0
+        await passed_over(both)  # nothing listens there any more
+        await both.close()
+
+    async def passed_over(both: Broker) -> None:
+        began = time.monotonic()
+        assert await text(both) == "One two"
+        assert time.monotonic() - began < PAUSE_S
+
+    asyncio.run(story())
+    assert len(other.bodies) == 2
+
+
+def test_the_last_server_is_asked_again_before_a_request_is_given_up(provider: Any) -> None:
+    provider.statuses = [(503, {"error": {"message": "Loading model"}})] * 2
+
+    async def story() -> None:
+        async with broker(endpoint(f"http://127.0.0.1:{free_port()}"), endpoint(provider.url)) as both:
+            assert await text(both) == "One two"
+
+    asyncio.run(story())
+    assert len(provider.bodies) == 3
 
 
 def test_a_server_that_dies_in_the_middle_is_not_hidden(provider: Any, other: Any) -> None:

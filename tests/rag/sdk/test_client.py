@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from rag.assistant import Delta, Final, Sources
-from rag.errors import DiskFull, Unauthorised, UnknownModel, WorkerDied, WorkerError, WorkerUnavailable
+from rag.errors import (
+    BadRequest,
+    DiskFull,
+    Unauthorised,
+    UnknownModel,
+    WorkerDied,
+    WorkerError,
+    WorkerUnavailable,
+)
 from rag.sdk import Client
 from rag.types import DocumentState, Message, Outcome
 
@@ -70,6 +78,12 @@ def test_errors_come_back_as_what_they_were(service: Any, client: Client) -> Non
 def test_a_server_that_is_not_there_is_told_with_the_way_out() -> None:
     with Client("http://127.0.0.1:1") as client, pytest.raises(WorkerUnavailable, match="rag serve"):
         client.search("leave")
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:8000", "ftp://example.org", "http://"])
+def test_an_address_that_is_none_is_refused_with_the_form_of_one(address: str) -> None:
+    with pytest.raises(BadRequest, match="is no address of a server; write it as http://127.0.0.1:8000"):
+        Client(address)
 
 
 def test_the_key_opens_the_door(serving: Any) -> None:

@@ -10,8 +10,18 @@ import pytest
 
 from rag.sdk import AsyncClient, Client, Rag
 from rag.sdk.knowledge import Knowledge
+from rag.sdk.money import AsyncMoney, ClientMoney, Money
+from rag.sdk.own import OwnMoney, OwnTalks
+from rag.sdk.talks import AsyncTalks, ClientTalks, Talks
 
-VERBS = [name for name, _ in inspect.getmembers(Knowledge, inspect.isfunction) if not name.startswith("_")]
+
+def verbs(role: type) -> list[str]:
+    return [name for name, _ in inspect.getmembers(role, inspect.isfunction) if not name.startswith("_")]
+
+
+VERBS = verbs(Knowledge)
+AREAS = ((Talks, ClientTalks, AsyncTalks, OwnTalks), (Money, ClientMoney, AsyncMoney, OwnMoney))
+IN_AREAS = [(verb, *area) for area in AREAS for verb in verbs(area[0])]
 SPOKEN = {"search", "ask", "stream", "embed", "documents", "upload", "document", "chunks", "delete"}
 RUNS = {"jobs", "job", "pause_job", "resume_job", "cancel_job", "retry_job"}
 
@@ -24,6 +34,7 @@ def arguments(verb: Callable[..., Any]) -> list[tuple[str, Any, Any, Any]]:
 
 def test_there_are_verbs_to_compare() -> None:
     assert {*SPOKEN, *RUNS, "whoami"} <= set(VERBS)
+    assert {"create", "share", "give_feedback", "usage", "set_budget"} <= {verb for verb, *_ in IN_AREAS}
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -44,6 +55,16 @@ def test_the_awaited_verb_takes_the_same_and_gives_the_same(verb: str) -> None:
     else:
         assert gives == promised
         assert inspect.iscoroutinefunction(given)
+
+
+@pytest.mark.parametrize(("verb", "role", "client", "awaited", "own"), IN_AREAS)
+def test_the_verbs_of_an_area_are_the_same_everywhere(
+    verb: str, role: type, client: type, awaited: type, own: type
+) -> None:
+    wanted = inspect.signature(getattr(role, verb))
+    assert inspect.signature(getattr(client, verb)) == inspect.signature(getattr(own, verb)) == wanted
+    assert inspect.signature(getattr(awaited, verb)) == wanted
+    assert inspect.iscoroutinefunction(getattr(awaited, verb))
 
 
 def test_both_clients_open_with_the_same_words() -> None:

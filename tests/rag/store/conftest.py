@@ -16,7 +16,9 @@ from sqlalchemy import create_engine, text
 
 from rag.store.catalog import Catalog
 from rag.store.database import Database
+from rag.store.intake import Intake
 from rag.store.queue import Listed, Queue, Shelf
+from rag.store.versions import Description
 from rag.types import Chunk, Principal
 
 EVERYONE = Principal()
@@ -137,10 +139,13 @@ def publish(catalog: Catalog, queue: Queue) -> Publish:
         queue.enqueue([Listed(uri, fingerprint, 1)], shelf, job=job)
         claim = queue.claim(lease_s=60)
         assert claim
-        queue.has_read(claim.document_id, f"sha-{fingerprint}")
-        version = catalog.open_version(claim.document_id, title=uri, media_type="text/plain", pages=1)
+
+        def cut(version: int) -> list[Chunk]:
+            return [Chunk(f"{uri}-{version}", 0, f"text of {uri} {fingerprint}")]
+
+        about = Description(uri, "text/plain", 1)
+        version = Intake(catalog.database).take(claim, f"sha-{fingerprint}", about, cut, worker=queue.worker)
         assert version
-        catalog.save_chunks(version, [Chunk(f"{uri}-{version}", 0, f"text of {uri} {fingerprint}")])
         assert catalog.publish(claim.document_id, version)
         return version
 

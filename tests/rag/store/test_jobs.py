@@ -32,6 +32,20 @@ def test_a_run_shows_its_plan_its_progress_and_what_waits(catalog: Catalog, jobs
     assert jobs.get(job, EVERYONE).state is JobState.DONE
 
 
+def test_a_run_that_is_put_first_is_done_first(jobs: Jobs, queue: Queue) -> None:
+    shelf = Shelf.of(EVERYONE, "default", ("everyone",), "1")
+    first, urgent = (jobs.start(EVERYONE, "default", "", {}) for _ in range(2))
+    for uri, job in (("/a", first), ("/b", urgent)):
+        queue.enqueue([Listed(uri, "a")], shelf, job=job, priority=1)
+    jobs.prioritise(urgent, 9)
+    assert jobs.get(urgent, EVERYONE).priority == 9
+    claims = [queue.claim(lease_s=60) for _ in range(2)]
+    assert [(claim.uri, claim.priority) for claim in claims if claim] == [("/b", 9), ("/a", 1)]
+    jobs.finish(urgent)
+    with pytest.raises(BadRequest, match="is done and cannot be given another priority"):
+        jobs.prioritise(urgent, 1)
+
+
 def test_a_run_that_is_over_cannot_be_turned(jobs: Jobs) -> None:
     job = jobs.start(EVERYONE, "default", "", {})
     jobs.finish(job, "the disk is full")

@@ -202,3 +202,27 @@ def test_a_url_that_cannot_be_used_is_refused(tmp_path: Path, url: str, message:
     with pytest.raises(SettingsError, match=message) as raised:
         Database(tmp_path, url)
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_claim_waits_for_no_writer_and_passes_over_what_one_holds(catalog: Catalog, queue: Queue) -> None:
+    queue.enqueue([Listed("/held", "a"), Listed("/free", "a")], SHELF)
+    held = tables.documents.c.uri == "/held"
+    with catalog.database.writing() as connection:
+        connection.execute(tables.documents.update().where(held).values(priority=9))
+        claim = queue.claim(lease_s=60)
+        assert claim and claim.uri == "/free"
+        assert queue.claim(lease_s=60) is None
+    last = queue.claim(lease_s=60)
+    assert last and last.uri == "/held"
+
+
+def test_an_orphan_is_taken_by_one_of_many(catalog: Catalog) -> None:
+    now = [1000.0]
+    dead = Queue(catalog.database, worker="elsewhere/boot:1:1", clock=lambda: now[0])
+    dead.enqueue([Listed("/a", "a")], SHELF)
+    assert dead.claim(lease_s=10)
+    now[0] += 60
+    others = [Queue(catalog.database, worker=f"far/boot:{n}:1", clock=lambda: now[0]) for n in range(6)]
+    claims = side_by_side(lambda number: others[number].claim(lease_s=60), 6)
+    (taken,) = [claim for claim in claims if claim]
+    assert (taken.uri, taken.attempts) == ("/a", 1)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from rag.store.catalog import Catalog
 from rag.store.jobs import Jobs
-from rag.store.queue import UPLOADS, Claim, Listed, Queue, Shelf
+from rag.store.queue import UPLOADS, Claim, Listed, Queue, Shelf, replace_parts
 from rag.store.tables import documents
 from rag.types import DocumentState, Principal
 
@@ -22,6 +22,11 @@ def take(queue: Queue, **options: object) -> Claim:
     claim = queue.claim(lease_s=60, **options)  # type: ignore[arg-type]
     assert claim
     return claim
+
+
+def parts(catalog: Catalog, claim: Claim, found: list[Listed]) -> list[str]:
+    with catalog.database.writing() as connection:
+        return replace_parts(connection, claim, found, "1")
 
 
 def test_what_is_urgent_goes_first(queue: Queue) -> None:
@@ -103,16 +108,16 @@ def test_parts_come_and_go_with_their_container(catalog: Catalog, queue: Queue) 
     queue.enqueue([Listed("/mail.eml", "a")], Shelf.of(EVERYONE, "default", ("board",), "1"))
     mail = take(queue)
     first, second = Listed("/mail.eml!/one.pdf", "1"), Listed("/mail.eml!/two.pdf", "2")
-    assert queue.replace_parts(mail, [first, second], "1") == []
+    assert parts(catalog, mail, [first, second]) == []
     claims = [take(queue), take(queue)]
     assert {claim.uri for claim in claims} == {first.uri, second.uri}
     assert all(claim.parent == mail.document_id and claim.groups == ("board",) for claim in claims)
     for claim in claims:
         queue.unchanged(claim.document_id)
-    gone = queue.replace_parts(mail, [first, Listed(second.uri, "2 again")], "1")
+    gone = parts(catalog, mail, [first, Listed(second.uri, "2 again")])
     assert gone == []
     assert take(queue).uri == second.uri, "only the part that changed waits again"
-    assert len(queue.replace_parts(mail, [first], "1")) == 1
+    assert len(parts(catalog, mail, [first])) == 1
     catalog.remove(mail.document_id)
     with catalog.database.reading() as connection:
         assert connection.execute(select(documents)).all() == []
@@ -123,7 +128,7 @@ def test_a_cancelled_container_takes_the_parts_along_that_were_live(catalog: Cat
     job = jobs.start(EVERYONE, "default", "", {})
     queue.enqueue([Listed("/box.zip", "a")], SHELF, job=job)
     box = take(queue)
-    queue.replace_parts(box, [Listed("/box.zip!/a.txt", "1")], "1")
+    parts(catalog, box, [Listed("/box.zip!/a.txt", "1")])
     part = take(queue)
     version = catalog.open_version(part.document_id, title="", media_type="", pages=0, worker=queue.worker)
     assert version and catalog.publish(part.document_id, version)
@@ -135,7 +140,7 @@ def test_a_cancelled_container_takes_the_parts_along_that_were_live(catalog: Cat
 def test_new_readers_of_a_container_are_readers_of_its_parts(catalog: Catalog, queue: Queue) -> None:
     queue.enqueue([Listed("/box.zip", "a")], SHELF)
     box = take(queue)
-    queue.replace_parts(box, [Listed("/box.zip!/a.txt", "1")], "1")
+    parts(catalog, box, [Listed("/box.zip!/a.txt", "1")])
     queue.regroup([Listed("/box.zip", "a", groups=("board",), owner="ada", labels=("secret",))], SHELF)
     board = catalog.documents(Principal(groups=("board",)))
     assert {(each.uri, each.owner, each.labels) for each in board} == {
