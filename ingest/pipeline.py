@@ -108,6 +108,7 @@ class Pipeline:
             fetching = source if source.name else self.anywhere()
             await self._work({source.name: fetching}, generation, run)
             await self.upkeep.purge()
+            await self.upkeep.tidy(generation)
         return run.summary()
 
     async def work(self, *, job: str | None = None, on_event: Listener | None = None) -> Summary:
@@ -126,6 +127,7 @@ class Pipeline:
             await self._work({"": self.anywhere()}, generation, run)
             await self.upkeep.regroup(generation)
             await self.upkeep.purge()
+            await self.upkeep.tidy(generation)
         return run.summary()
 
     async def reconcile(self) -> None:

@@ -60,6 +60,8 @@ class Rebuild:
                     waiting = await asyncio.to_thread(self._claims, generation, failed)
                     run.tally(Planned(len(waiting), 0, 0, 0, waiting=len(waiting)))
                     await self._build(waiting, generation, failed, run)
+                    # Nobody asks this one yet, so nobody waits.
+                    await self._pipeline.indexes.of(generation).optimize()
                     if not await asyncio.to_thread(self._generations.go_live, generation.number, failed):
                         break
                 await self._pipeline.upkeep.drop_dead()

@@ -67,6 +67,10 @@ class Upkeep:
         await asyncio.to_thread(self._catalog.forget, retired)
         await asyncio.to_thread(self._drop_originals, digests)
 
+    async def tidy(self, generation: Generation) -> None:
+        """Let what is new be found through the graph of the index, if nobody is kept waiting by that."""
+        await self._indexes.of(generation).tidy()
+
     async def drop(self, number: int) -> None:
         """Give up a generation that does not answer. Raises BadRequest for any other."""
         await asyncio.to_thread(self._generations.drop, number)

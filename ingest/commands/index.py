@@ -25,12 +25,18 @@ def reindex(
     force: Annotated[bool, typer.Option("--force", help="Also when no setting changed.")] = False,
     back: Annotated[bool, typer.Option("--back", help="Let the generation before answer again.")] = False,
     drop: Annotated[int | None, typer.Option(help="Give up a generation that does not answer.")] = None,
+    graph: Annotated[
+        bool,
+        typer.Option("--graph", help="Only build the graph of the live index; questions wait meanwhile."),
+    ] = False,
     show_all: Annotated[bool, typer.Option("--list", help="Only list the generations.")] = False,
     as_json: Json = False,
 ) -> None:
     """Index everything anew with today's settings. The old index answers until the new one is whole."""
     if show_all:
         list_all(context, as_json)
+    elif graph:
+        build_graph(context)
     elif back:
         go_back(context)
     elif drop is not None:
@@ -65,6 +71,18 @@ async def build(context: typer.Context, force: bool) -> Summary:
             summary = await Rebuild(system.pipeline()).run(force=force, on_event=listener)
         record(system, "index.build", summary.job)
         return summary
+
+
+def build_graph(context: typer.Context) -> None:
+    async def do() -> tuple[bool, float]:
+        async with opened(context) as system:
+            started = time.monotonic()
+            built = await system.vectors.optimize()
+            record(system, "index.graph", "live")
+            return built, time.monotonic() - started
+
+    built, seconds = asyncio.run(do())
+    typer.echo(f"the graph is built, {seconds:.1f} s" if built else "there is nothing to build")
 
 
 def go_back(context: typer.Context) -> None:

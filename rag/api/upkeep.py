@@ -1,9 +1,8 @@
-"""What a server does beside answering: read the energy meter, close days, forget what is old."""
+"""What a server does beside answering: reads the meter, closes days, forgets what is old, builds graphs."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +11,11 @@ from rag.assembly import System
 from rag.conversations.replies import Replies
 from rag.conversations.retention import sweeping
 from rag.cost.accountant import Accountant
+from rag.errors import RagError
+from rag.store.vectors import Vectors
 
 TICK_S = 10.0
+TIDY_S = 600.0
 logger = logging.getLogger("rag.upkeep")
 
 
@@ -21,13 +23,16 @@ logger = logging.getLogger("rag.upkeep")
 async def upkeep(system: System, replies: Replies) -> AsyncIterator[None]:
     """Until the block is left."""
     async with sweeping(system.catalog.database, replies, system.settings.conversations):
-        task = asyncio.create_task(ticking(system.accountant))
+        tasks = [
+            asyncio.create_task(ticking(system.accountant)),
+            asyncio.create_task(tidying(system.vectors)),
+        ]
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def ticking(accountant: Accountant) -> None:
@@ -38,3 +43,13 @@ async def ticking(accountant: Accountant) -> None:
         except Exception:  # a loop that must not end: recorded, and tried again
             logger.exception("the books could not be kept up")
         await asyncio.sleep(TICK_S)
+
+
+async def tidying(vectors: Vectors) -> None:
+    """The graph of the index when nobody asks, for ever."""
+    while True:
+        await asyncio.sleep(TIDY_S)
+        try:
+            await vectors.tidy()
+        except RagError:
+            logger.exception("the index could not be tidied")

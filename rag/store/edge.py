@@ -14,7 +14,18 @@ import qdrant_edge as edge
 from rag.embedding.sparse import SparseVector
 from rag.errors import DiskFull, IndexUnavailable
 from rag.store.access import Access, access_filter, tenant_filter, version_filter
-from rag.store.points import DENSE, KEYWORDS, OVERSAMPLING, SPARSE, Hits, Point, Quantisation, Rights, alike
+from rag.store.points import (
+    DENSE,
+    GRAPH_FROM_POINTS,
+    KEYWORDS,
+    OVERSAMPLING,
+    SPARSE,
+    Hits,
+    Point,
+    Quantisation,
+    Rights,
+    alike,
+)
 
 # Opening replays the log, which writes too: on a full disk that is a SIGBUS as well.
 BYTES_TO_OPEN = 64_000_000
@@ -33,7 +44,7 @@ class EdgePoints:
         *,
         dim: int,
         min_free_bytes: int = 0,
-        graph_from_points: int = 20_000,
+        graph_from_points: int = GRAPH_FROM_POINTS,
         quantisation: Quantisation = "none",
     ) -> None:
         self.folder = folder

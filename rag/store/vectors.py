@@ -61,7 +61,11 @@ class Vectors(Protocol):
         ...
 
     async def optimize(self) -> bool:
-        """Build the graph where it is due."""
+        """Build the graph where it is due. Searches wait, up to 0.3 ms a point."""
+        ...
+
+    async def tidy(self) -> bool:
+        """The same if much is searched without it and nobody has asked for long; whether it was built."""
         ...
 
     async def info(self) -> dict[str, Any]:
@@ -135,6 +139,9 @@ class IndexVectors:
 
     async def optimize(self) -> bool:
         return bool(await self._caller.call("optimize", timeout_s=OPTIMIZE_TIMEOUT_S))
+
+    async def tidy(self) -> bool:
+        return bool(await self._caller.call("tidy", timeout_s=OPTIMIZE_TIMEOUT_S))
 
     async def info(self) -> dict[str, Any]:
         reply: dict[str, Any] = await self._caller.call("info", timeout_s=WRITE_TIMEOUT_S)

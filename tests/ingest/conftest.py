@@ -49,6 +49,12 @@ class DictVectors:
     async def regroup(self, rights: Mapping[int, Any]) -> None:
         self.rights |= {version: tuple(map(tuple, held)) for version, held in rights.items()}
 
+    async def optimize(self) -> bool:
+        return False
+
+    async def tidy(self) -> bool:
+        return False
+
     async def info(self) -> dict[str, Any]:
         return {"points": len(self.points)}
 

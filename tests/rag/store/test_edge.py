@@ -72,12 +72,20 @@ def test_a_graph_is_built_only_when_there_are_many_points(tmp_path: Path) -> Non
     store.upsert(points(200))
     assert not store.optimize()
     store.upsert(points(3000, version=2))
+    assert scanned(store) == 3200
     assert store.optimize()
+    assert scanned(store) < 100
     query = points(3000, version=2)[7]
     dense, sparse = store.search(query.dense, query.sparse, access=Access("t", ("g",)), limit=10)
     assert dense[0][0] == query.id
     assert len(dense) == len(sparse) == 10
     store.close()
+
+
+def scanned(store: EdgePoints) -> int:
+    """How many points have no graph; of their two vectors the one of words is always indexed."""
+    facts = store.info()
+    return int(2 * facts["points"] - facts["indexed_vectors"])
 
 
 def test_no_text_reaches_the_disk(tmp_path: Path) -> None:

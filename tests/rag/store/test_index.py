@@ -16,7 +16,7 @@ from rag.errors import BadRequest, IndexUnavailable
 from rag.settings import StoreSettings
 from rag.sharing import SharedWorker
 from rag.store.access import Access
-from rag.store.index import IndexService, find_model
+from rag.store.index import IndexService, find_model, may_build
 from rag.store.opening import collection_of
 from rag.store.stamp import read_stamp
 from rag.store.vectors import IndexVectors
@@ -37,6 +37,27 @@ def service(tmp_path: Path) -> Iterator[IndexService]:
     service = IndexService(str(tmp_path), **CONFIG)
     yield service
     service.close()
+
+
+@pytest.mark.parametrize(
+    ("points", "scanned", "quiet_s", "expected"),
+    [
+        (60_000, 60_000, 3_600, True),
+        (60_000, 60_000, 60, False),  # 18 s of building, and somebody asked a minute ago
+        (15_000, 15_000, 3_600, False),  # scanning so few is fast
+        (1_000_000, 30_000, 36_000, False),  # not worth merging all again
+        (1_000_000, 300_000, 600, False),
+        (1_000_000, 300_000, 3_600, True),
+    ],
+)
+def test_a_graph_is_built_when_it_pays_and_nobody_asked_for_long(
+    points: int, scanned: int, quiet_s: float, expected: bool
+) -> None:
+    assert may_build(points, scanned, quiet_s) is expected
+
+
+def test_an_index_that_scans_little_is_left_as_it_is(service: IndexService) -> None:
+    assert service.tidy() is False
 
 
 def test_write_find_compare_and_delete_through_the_pipe(tmp_path: Path) -> None:
