@@ -85,6 +85,7 @@ COMMANDS = {
         "The audit log: who did what to what, and that nobody edited it.",
         more="rag.cost.models_cli",
     ),
+    "backup": Listed("rag.commands.backup", "A home copied while it runs, checked, and restored."),
     "cost": Listed("rag.cost.cli", "What answers cost here, and who may use how much."),
     "mcp": Listed(SERVING, "Serve agents over a pipe (MCP): search, ask, open a document.", Reach.ANY),
     "doctor": Listed(
