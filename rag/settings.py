@@ -115,7 +115,7 @@ class EmbeddingSettings(Section):
         "auto", description="auto: bfloat16 with AMX, int8 with VNNI, else float32"
     )
     threads: int = Field(0, ge=0, description="0: all cores")
-    batch_tokens: int = Field(2048, gt=0, description="padded tokens of one forward pass")
+    batch_tokens: int = Field(1024, gt=0, description="padded tokens of one forward pass")
 
 
 class IngestSettings(Section):

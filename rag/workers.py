@@ -120,12 +120,16 @@ class Connection:
                     self._writer.write(frame({"id": number, "cancel": True}))
 
     async def _next(self, number: int, timeout_s: float | None, method: str) -> dict[str, Any]:
-        try:
-            async with asyncio.timeout(timeout_s):
-                message = await self._pending[number].get()
-        except TimeoutError:
-            late = f"the {self.name} process did not answer {method!r} within {timeout_s:g} s"
-            raise WorkerTimeout(late) from None
+        waiting = self._pending[number]
+        if timeout_s is None:  # every token of a stream comes this way
+            message = await waiting.get()
+        else:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    message = await waiting.get()
+            except TimeoutError:
+                late = f"the {self.name} process did not answer {method!r} within {timeout_s:g} s"
+                raise WorkerTimeout(late) from None
         if "error" in message:
             raise from_wire(message["error"])
         return message

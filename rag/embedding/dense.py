@@ -50,7 +50,7 @@ class DenseEmbedder:
         dtype: str = "auto",
         dimensions: int = 0,
         threads: int = 0,
-        batch_tokens: int = 2048,
+        batch_tokens: int = 1024,
     ) -> None:
         self.name = name or folder.name
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -86,11 +86,13 @@ class DenseEmbedder:
         self._queries.move_to_end(key)
         return self._queries[key]
 
-    def embed_documents(self, texts: Sequence[str], *, pause: Callable[[], None] | None = None) -> Vectors:
+    def embed_documents(
+        self, texts: Sequence[str], *, pause: Callable[[], None] | None = None, batch_tokens: int = 0
+    ) -> Vectors:
         """The vectors of passages in their order, computed by length so that little padding is."""
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         ids = self._ids(texts, "document")
-        for batch in batches([len(each) for each in ids], self._batch_tokens):
+        for batch in batches([len(each) for each in ids], batch_tokens or self._batch_tokens):
             vectors[batch] = self._forward([ids[index] for index in batch], threads=self._threads)
             if pause:
                 pause()

@@ -54,8 +54,13 @@ class Embedder(Protocol):
         an answer that comes sooner must not tell that somebody else asked the same."""
         ...
 
-    def embed_documents(self, texts: Sequence[str], *, pause: Callable[[], None] | None = None) -> Vectors:
-        """The vectors of passages in their order, shape (len(texts), dim); `pause` runs between passes."""
+    def embed_documents(
+        self, texts: Sequence[str], *, pause: Callable[[], None] | None = None, batch_tokens: int = 0
+    ) -> Vectors:
+        """The vectors of passages in their order, shape (len(texts), dim); `pause` runs between passes.
+
+        `batch_tokens`: how many in one pass, padding included; 0 as set.
+        """
         ...
 
     def count(self, texts: Sequence[str]) -> list[int]:
