@@ -314,7 +314,7 @@ class Assistant:
             seconds={**account.seconds, "total": sum(account.seconds.values())},
             egress=told or "nothing left this machine",
             warnings=(*docket.warnings, *charge.warnings),
-            why=docket.decision.why,
+            why=docket.why(answer.tier),
         )
 
     def _final(self, case: Case, outcome: Outcome, confidence: float | None = None) -> Answer:

@@ -60,6 +60,10 @@ class Docket:
         }
         return (f"{told[step]} to stay within the budget",) if step in told else ()
 
+    def why(self, tier: str) -> str:
+        """Why this tier answered, for people; figures read off a table are worded by no model at all."""
+        return self.decision.why if tier == self.tier else f"{tier}: no model had to word it"
+
     def settle(self, answer: Answer) -> Charge:
         """Book the answer."""
         others = [asdict(each) for each in self.decision.alternatives]

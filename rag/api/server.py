@@ -24,6 +24,7 @@ from rag.assembly import open_system
 from rag.errors import SettingsError
 from rag.observability.metrics import Metrics
 from rag.settings import ServerSettings, Settings
+from rag.store.restoring import MARK
 
 DRAIN_S = 30
 DEMO = "No key was made yet: everybody on this machine is its owner. rag keys create ends that."
@@ -40,11 +41,16 @@ async def serve(
     """Serve until SIGINT or SIGTERM; `announce` gets the address once requests are answered.
 
     `tell` gets what else the owner must know: the first key, or that everybody on this machine may come in.
-    Raises SettingsError when the address cannot be bound, or when a server of this home already runs.
+    Raises SettingsError when the address cannot be bound, when a server of this home already runs, or when
+    the home is being restored.
     """
     if running := await asyncio.to_thread(address.find, settings.home):
         raise SettingsError(
             f"a server of {settings.home} already runs at {running}; stop it, or choose another home"
+        )
+    if (settings.home / MARK).exists():
+        raise SettingsError(
+            f"{settings.home} is being restored, its index is not whole: `rag backup restore` again ends that"
         )
     start_logging(settings.log_level)
     with bind(settings.server) as listener:

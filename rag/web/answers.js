@@ -142,7 +142,7 @@ function finish(box, text, rag, act) {
     box.answer.append(sourceList(rag.citations, "Citation"));
   }
   box.answer.append(facts(rag));
-  if (rag.why) box.answer.append(make("p", "why", `Why ${rag.tier}: ${rag.why}`));
+  if (rag.why) box.answer.append(make("p", "why", `Why ${rag.why}`));
   if (act) box.answer.append(deeds(box));
 }
 

@@ -114,6 +114,14 @@ def test_a_second_server_of_the_home_is_refused_in_one_sentence(server: Any, com
     assert "already runs at" in done.stderr
 
 
+def test_a_home_that_is_being_restored_does_not_answer(tmp_path: Path, command: Any) -> None:
+    (tmp_path / "kb").mkdir()
+    (tmp_path / "kb/restoring").write_text("digest of a manifest")
+    done = command(tmp_path / "kb", "serve", "--port", "0")
+    assert done.returncode == 1
+    assert "is being restored" in done.stderr
+
+
 def test_a_signal_ends_it_cleanly_and_leaves_nothing(
     tmp_path: Path,
     start_server: Callable[[Path], Any],

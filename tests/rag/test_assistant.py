@@ -202,6 +202,9 @@ def test_a_figure_is_computed_from_the_table_with_its_formula_and_row(desk: Desk
     assert found.text == "20 thousand = 120 − 100 [1]"
     assert found.citations[0].quote == "Rent | 120 | 100"
     assert found.confidence is not None and found.confidence > 0.8
+    whoever = answer(desk.ask("What was the change in electricity from 2024 to 2025?"))
+    assert (whoever.outcome, whoever.tier) == (Outcome.COMPUTED, "extract")
+    assert whoever.why == "extract: no model had to word it"
 
 
 def test_an_answer_is_given_again_and_says_so(desk: Desk) -> None:
