@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 
 from rag.types import Passage
 
 WORDS = re.compile(r"\w+")
+DIGIT = re.compile(r"\d")
 SHINGLE_WORDS = 4
 SAME_FROM = 0.8
 
@@ -34,10 +36,14 @@ class Fingerprint:
     """What two texts are compared by: overlapping runs of words, and the numbers."""
 
     def __init__(self, text: str) -> None:
-        words = WORDS.findall(text.casefold())
-        self.numbers = {word for word in words if any(letter.isdigit() for letter in word)}
-        last = max(1, len(words) - SHINGLE_WORDS + 1)
-        self.shingles = {tuple(words[start : start + SHINGLE_WORDS]) for start in range(last)}
+        self._words = WORDS.findall(text.casefold())
+        self.numbers = {word for word in set(self._words) if not word.isalpha() and DIGIT.search(word)}
+
+    @cached_property
+    def shingles(self) -> set[tuple[str, ...]]:
+        """The runs of words; most texts differ in their numbers and need none."""
+        words = self._words
+        return set(zip(*(words[start:] for start in range(SHINGLE_WORDS)), strict=False)) or {tuple(words)}
 
     def is_like(self, other: Fingerprint) -> bool:
         """Whether the Jaccard similarity of the word runs is that of the same text."""

@@ -51,6 +51,7 @@ def story(knowledge: Knowledge, folder: Path) -> list[Any]:
     return told
 
 
+@pytest.mark.slow
 def test_both_ways_tell_the_same_story(tmp_path: Path, start_server: Callable[[Path], Any]) -> None:
     for name in ("served", "here"):
         (tmp_path / name).mkdir()

@@ -122,6 +122,7 @@ def test_controls_hold_and_reuse_is_what_was_measured(
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_three_questions_prove_nothing_and_are_recorded_as_that(home: Path, measured: Measured) -> None:
     facts, rows = measured
     findings = [verdict_on(found(rows, arm)) for arm in approximate([0, 8])]
@@ -131,6 +132,7 @@ def test_three_questions_prove_nothing_and_are_recorded_as_that(home: Path, meas
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_a_verdict_is_found_by_the_engine_of_the_same_settings_only(home: Path, measured: Measured) -> None:
     facts, _ = measured
     gate.record(home, facts["fingerprint"], {"passed": True, "repair": 0})

@@ -81,6 +81,7 @@ def test_a_folder_without_a_cross_encoder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_the_reranker_of_the_settings_orders_what_was_found(folder: Path, tmp_path: Path) -> None:
     documents = tmp_path / "documents"
     documents.mkdir()

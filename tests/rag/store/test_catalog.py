@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
-from rag.store.catalog import Catalog
+from sqlalchemy import text
+from sqlalchemy.dialects import sqlite
+
+from rag.store.catalog import Catalog, by_ids
 from rag.store.processes import started, this_process
 from rag.store.queue import Listed, Queue, Shelf
 from rag.types import Chunk, DocumentState, Principal
@@ -29,6 +33,20 @@ def publish(catalog: Catalog, queue: Queue, uri: str, *, sha256: str = "a", shel
     version = fill(catalog, queue, uri, sha256=sha256, shelf=shelf)
     assert catalog.publish(shelf.document_id(uri), version)
     return version
+
+
+def test_in_sqlite_a_search_looks_up_the_chunks_it_found_and_walks_over_no_others(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "home")
+    for number in range(30):
+        publish(catalog, Queue(catalog.database), f"/{number}")
+    query = by_ids(["/1-2", "/2-3"], "default").compile(
+        dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}
+    )
+    with catalog.database.reading() as connection:
+        plan = [row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
+    assert plan[0].startswith("SEARCH chunks USING INDEX") and plan[0].endswith("(id=?)"), plan
+    assert not any("SCAN" in step for step in plan)
+    catalog.close()
 
 
 def test_a_document_answers_only_after_it_is_published(catalog: Catalog, queue: Queue) -> None:
