@@ -17,11 +17,10 @@ from ingest.sources.source import Source
 from rag.errors import IndexUnavailable, NotFound
 from rag.store.originals import Originals
 from rag.store.queue import UPLOADS, Claim
-from rag.store.vectors import Vectors
+from rag.store.vectors import CHUNKS_PER_CALL, Vectors, indexed
 from rag.store.versions import Cut, Description
 from rag.types import Box, Chunk
 
-CHUNKS_PER_CALL = 64
 NAMESPACE = uuid.UUID("0c1f4c0a-3c43-4a39-8a3e-94a1f7f3d0b2")
 
 
@@ -101,10 +100,7 @@ class Indexer:
                 collection=claim.collection,
                 groups=claim.groups,
                 labels=claim.labels,
-                chunks=[
-                    {"id": each.id, "text": each.text, "heading": " > ".join(each.heading_path)}
-                    for each in batch
-                ],
+                chunks=[indexed(each) for each in batch],
             )
             self._tally(Embedded(claim.uri, len(batch), done["tokens"], done["embed_s"], done["write_s"]))
         count = await self._vectors.settle(version)

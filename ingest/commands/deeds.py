@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rag.accounts.audit import Result
-
-COMMAND_LINE = "command line"
+from rag.accounts.commands.opening import HOLDER
 
 
 def record(system: Any, action: str, *objects: str, outcome: Result = Result.DONE) -> None:
@@ -15,4 +14,4 @@ def record(system: Any, action: str, *objects: str, outcome: Result = Result.DON
 
     audit = Accounts(system.catalog.database, system.settings.home).audit
     for each in objects:
-        audit.record(action, COMMAND_LINE, object=each, outcome=outcome)
+        audit.record(action, HOLDER, object=each, outcome=outcome)

@@ -53,5 +53,5 @@ def changed_places(question: str, sentence: str) -> bool:
 
 def other_number(question: str, text: str) -> bool:
     """Whether the question names a number that the text does not hold."""
-    known = {value for each in facts.quantities(text, with_dates=True) for value in each.values}
+    known = facts.values(text)
     return any(known.isdisjoint(each.values) for each in facts.quantities(question, with_dates=True))

@@ -76,6 +76,11 @@ def quantities(text: str, *, with_dates: bool = False) -> list[Quantity]:
     ]
 
 
+def values(text: str) -> frozenset[Decimal]:
+    """All numbers of a text, those inside dates too."""
+    return frozenset(value for each in quantities(text, with_dates=True) for value in each.values)
+
+
 def unread_digits(text: str) -> list[str]:
     """The digits of a text that are no number by themselves, as in X.25."""
     return re.findall(r"\d+", NUMBER.sub(" ", DATE.sub(" ", IDENTIFIER.sub(" ", text))))

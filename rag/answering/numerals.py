@@ -17,7 +17,8 @@ MOST_LETTERS = 60
 COUNTERS = frozenset({"a", "an", "one", "ein", "eine", "eins"})
 BETWEEN = frozenset(" -\u00a0\u2011")
 
-HOUR = r"(?P<{name}>\d{{1,2}}|one|eins|" + "|".join(name for name in NUMBERS if NUMBERS[name] <= 12) + ")"
+HOURS = "|".join(name for name in NUMBERS if NUMBERS[name] <= 12)
+HOUR = r"(?P<{name}>\d{{1,2}}|one|eins|" + HOURS + ")"
 CLOCK = re.compile(
     rf"\bhalf past {HOUR.format(name='half')}\b|\bquarter past {HOUR.format(name='past')}\b|"
     rf"\bquarter to {HOUR.format(name='to')}\b|\bhalb {HOUR.format(name='halb')}\b|"

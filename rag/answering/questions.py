@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 
-from rag.answering.facts import quantities
-from rag.answering.vocabulary import NUMBERS
+from rag.answering.facts import quantities, values
+from rag.answering.numerals import HOURS
 from rag.answering.words import WORD, content, proper, stem
 
 
@@ -38,7 +40,7 @@ class Kind(Enum):
 VAGUE = re.compile(
     r"\b(?:one|hundreds?|thousands?|half|third|quarter|several|both|none|hälfte|keine?)\b", re.IGNORECASE
 )
-HOUR = r"(?:\d{1,2}|one|" + "|".join(name for name in NUMBERS if NUMBERS[name] <= 12) + ")"
+HOUR = rf"(?:\d{{1,2}}|one|{HOURS})"
 TIME = re.compile(
     r"\b(?:jan|feb|mar|mär|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)[a-zä]*\b|\b(?:century|centuries|decades?|"
     r"years?|months?|weeks?|days?|hours?|today|jahr\w*|monat\w*|woche\w*|tage?n?|stunden?)\b|\b\d{4}s?\b|\b\d{1,2}[:.]\d\d\b|"
@@ -56,20 +58,35 @@ def kind_of(question: str) -> Kind:
     return next(kind for kind in Kind if re.search(kind.value, question, re.IGNORECASE))
 
 
-def answers_kind(question: str, sentence: str) -> bool:
-    """Whether a sentence holds something new of the kind asked for; true where the kind does not tell."""
-    kind = kind_of(question)
-    asked = {stem(word) for word in WORD.findall(question)}
-    if kind is Kind.AMOUNT:
-        known = {value for each in quantities(question, with_dates=True) for value in each.values}
-        if any(known.isdisjoint(each.values) for each in quantities(sentence, with_dates=True)):
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What a question asks for, read once for all the sentences that are held against it.
+
+    `stems` and, where an amount is asked for, `numbers`: what it says itself, which answers nothing.
+    """
+
+    kind: Kind
+    stems: frozenset[str]
+    numbers: frozenset[Decimal] = frozenset()
+
+    @classmethod
+    def of(cls, question: str) -> Sought:
+        kind = kind_of(question)
+        stems = frozenset(stem(word) for word in WORD.findall(question))
+        return cls(kind, stems, values(question) if kind is Kind.AMOUNT else frozenset())
+
+    def is_in(self, sentence: str) -> bool:
+        """Whether a sentence holds something new of the kind asked for; true where the kind does not tell."""
+        if self.kind is Kind.AMOUNT and any(
+            self.numbers.isdisjoint(each.values) for each in quantities(sentence, with_dates=True)
+        ):
             return True
-    if kind in (Kind.AMOUNT, Kind.TIME):
-        pattern = VAGUE if kind is Kind.AMOUNT else TIME
-        return any(stem(match.group()) not in asked for match in pattern.finditer(sentence))
-    if kind in (Kind.PERSON, Kind.PLACE):
-        return any(name not in asked for name in proper(sentence))
-    return True
+        if self.kind in (Kind.AMOUNT, Kind.TIME):
+            pattern = VAGUE if self.kind is Kind.AMOUNT else TIME
+            return any(stem(match.group()) not in self.stems for match in pattern.finditer(sentence))
+        if self.kind in (Kind.PERSON, Kind.PLACE):
+            return any(name not in self.stems for name in proper(sentence))
+        return True
 
 
 def says_something(question: str, sentence: str) -> bool:
@@ -79,7 +96,8 @@ def says_something(question: str, sentence: str) -> bool:
     new = [word for word in said if word not in asked]
     if len(asked.intersection(said)) < TAKEN_UP * len(asked):
         return False
-    if kind_of(question) in (Kind.PERSON, Kind.PLACE):
+    sought = Sought.of(question)
+    if sought.kind in (Kind.PERSON, Kind.PLACE):
         # A name at the very start is new too, and the only one in "Rollo led them."
         return bool(new) and any(word[:1].isupper() and stem(word) in new for word in WORD.findall(sentence))
-    return (bool(new) or kind_of(question) is Kind.YES_NO) and answers_kind(question, sentence)
+    return (bool(new) or sought.kind is Kind.YES_NO) and sought.is_in(sentence)

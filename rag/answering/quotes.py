@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rag.answering.confidence import Evidence, probability, share, signs
 from rag.answering.editions import outdated
-from rag.answering.questions import answers_kind
+from rag.answering.questions import Sought
 from rag.answering.sentences import Sentence, sentences
 from rag.answering.words import content
 from rag.store.vectors import Vectors
@@ -158,14 +158,14 @@ def score(
 ) -> list[float]:
     """How well each candidate answers; comparable within one question only."""
     weights = weights or Weights()
-    weigh = rarity(question, found)
+    weigh, sought = rarity(question, found), Sought.of(question)
     best = max(each.passage.score for each in found) or 1.0
     return [
         weights.passage * each.passage.score / best
         + weights.similarity * similarity
         + weights.coverage * share(weigh, each.words)
         + weights.neighbourhood * share(weigh, each.around)
-        + weights.kind * answers_kind(question, each.sentence.text)
+        + weights.kind * sought.is_in(each.sentence.text)
         + weights.length * math.log1p(len(each.words))
         for each, similarity in zip(found, similarities, strict=True)
     ]

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -44,14 +45,7 @@ async def serve(
     Raises SettingsError when the address cannot be bound, when a server of this home already runs, or when
     the home is being restored.
     """
-    if running := await asyncio.to_thread(address.find, settings.home):
-        raise SettingsError(
-            f"a server of {settings.home} already runs at {running}; stop it, or choose another home"
-        )
-    if (settings.home / MARK).exists():
-        raise SettingsError(
-            f"{settings.home} is being restored, its index is not whole: `rag backup restore` again ends that"
-        )
+    await asyncio.to_thread(refuse_a_busy_home, settings.home)
     start_logging(settings.log_level)
     with bind(settings.server) as listener:
         async with open_system(settings, metrics=Metrics()) as system:
@@ -86,6 +80,16 @@ async def serve(
                 authentication.close()
                 warming.cancel()
                 await asyncio.gather(warming, return_exceptions=True)
+
+
+def refuse_a_busy_home(home: Path) -> None:
+    """Raises SettingsError for a home that another server answers from, or whose index is not whole yet."""
+    if running := address.find(home):
+        raise SettingsError(f"a server of {home} already runs at {running}; stop it, or choose another home")
+    if (home / MARK).exists():
+        raise SettingsError(
+            f"{home} is being restored, its index is not whole: `rag backup restore` again ends that"
+        )
 
 
 class Server(uvicorn.Server):

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from rag.store.refill import Refilled
 
 Progress = Callable[[int, int], None]
+Source = Annotated[Path, typer.Argument(help="A backup.")]
+Digest = Annotated[
+    str, typer.Option("--digest", metavar="SHA256", help="What `create` printed and the audit log has.")
+]
 
 backup = typer.Typer(no_args_is_help=True, help="A home copied while it runs, checked, and restored.")
 ROWS = {"ledger": "rows of the ledger", "audit": "rows of the audit log"}
@@ -79,10 +83,8 @@ def create(
 @backup.command()
 def verify(
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(help="A backup.")],
-    expected: Annotated[
-        str, typer.Option("--digest", metavar="SHA256", help="What `create` printed and the audit log has.")
-    ] = "",
+    source: Source,
+    expected: Digest = "",
     as_json: Json = False,
 ) -> None:
     """Read every byte of a backup and hold it against its manifest. Exit status 1 when something is wrong."""
@@ -97,10 +99,8 @@ def verify(
 @backup.command()
 def restore(
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(help="A backup.")],
-    expected: Annotated[
-        str, typer.Option("--digest", metavar="SHA256", help="What `create` printed and the audit log has.")
-    ] = "",
+    source: Source,
+    expected: Digest = "",
     as_json: Json = False,
 ) -> None:
     """Make a home out of a backup: --home, absent or empty. Its index is made again from the chunks in it.

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from rag.errors import NotFound
 from rag.sdk.knowledge import Side, opened
 from rag.sdk.patience import Patience, settled
-from rag.sdk.steps import Call, Pause, Steps, safe
+from rag.sdk.steps import Call, Pause, Steps, pages, safe
 from rag.store.jobs import Job
 from rag.types import Answer, Chunk, Document, Message, Passage, Principal
 from rag.wire import AUTO, ChunksReply, DocumentsReply, JobsReply, RagPart, Receipt, SearchReply, UploadReply
@@ -88,13 +88,8 @@ def collections() -> Steps[list[str]]:
 def documents(*, collection: str | None) -> Steps[list[Document]]:
     """GET /v1/documents, page after page."""
     params = {"collection": collection} if collection else {}
-    found: list[Document] = []
-    while True:
-        page = DocumentsReply.model_validate((yield Call("GET", "/v1/documents", {"params": params})))
-        found += page.documents
-        if page.next is None:
-            return found
-        params = {**params, "after": page.next}
+    found = yield from pages("/v1/documents", DocumentsReply, params)
+    return [each for page in found for each in page.documents]
 
 
 def upload(
@@ -132,13 +127,8 @@ def document(document_id: str) -> Steps[Document]:
 
 def chunks(document_id: str) -> Steps[list[Chunk]]:
     """GET /v1/documents/{id}/chunks, page after page."""
-    path, found, params = f"/v1/documents/{safe(document_id)}/chunks", list[Chunk](), {"limit": 1000}
-    while True:
-        page = ChunksReply.model_validate((yield Call("GET", path, {"params": params})))
-        found += page.chunks
-        if page.next is None:
-            return found
-        params = {**params, "after": page.next}
+    found = yield from pages(f"/v1/documents/{safe(document_id)}/chunks", ChunksReply, {"limit": 1000})
+    return [each for page in found for each in page.chunks]
 
 
 def delete(document_id: str) -> Steps[Receipt]:

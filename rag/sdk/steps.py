@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote
 
 T = TypeVar("T")
@@ -35,6 +35,19 @@ class Pause:
 Steps = Generator[Call | Pause, Any, T]
 
 
+class Page(Protocol):
+    """One page of a list; `next`: what to send as `after` for the one behind it."""
+
+    @property
+    def next(self) -> str | int | None: ...
+
+    @classmethod
+    def model_validate(cls, reply: Any, /) -> Self: ...
+
+
+P = TypeVar("P", bound=Page)
+
+
 class Runs(Protocol):
     """Carries steps out."""
 
@@ -45,6 +58,16 @@ class Awaits(Protocol):
     """Carries steps out for code that awaits."""
 
     async def __call__(self, steps: Steps[T], /) -> T: ...
+
+
+def pages(path: str, kind: type[P], params: Mapping[str, Any]) -> Steps[list[P]]:
+    """GET a list page after page, from the first to the one without a `next`; `kind`: what each page is."""
+    found: list[P] = []
+    while True:
+        found.append(kind.model_validate((yield Call("GET", path, {"params": params}))))
+        if found[-1].next is None:
+            return found
+        params = {**params, "after": found[-1].next}
 
 
 def safe(name: str) -> str:

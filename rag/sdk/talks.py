@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from pydantic import TypeAdapter
 
@@ -15,7 +15,7 @@ from rag.conversations.wire import (
     SharedReply,
     ShareReply,
 )
-from rag.sdk.steps import Awaits, Call, Runs, Steps, safe
+from rag.sdk.steps import Awaits, Call, Runs, Steps, pages, safe
 
 ROOT = "/v1/conversations"
 CONVERSATION, VERDICT = TypeAdapter(Conversation), TypeAdapter(Verdict)
@@ -197,14 +197,8 @@ class AsyncTalks:
 
 def every(search: str) -> Steps[list[Conversation]]:
     """GET /v1/conversations, page after page."""
-    found: list[Conversation] = []
-    params: dict[str, Any] = {"search": search, "limit": 200}
-    while True:
-        page = ConversationsReply.model_validate((yield Call("GET", ROOT, {"params": params})))
-        found += page.conversations
-        if page.next is None:
-            return found
-        params["after"] = page.next
+    found = yield from pages(ROOT, ConversationsReply, {"search": search, "limit": 200})
+    return [each for page in found for each in page.conversations]
 
 
 def one(conversation_id: str) -> Steps[ConversationReply]:
@@ -251,11 +245,6 @@ def judged(
 
 def verdicts(rating: str | None) -> Steps[list[Judged]]:
     """GET /v1/feedback, page after page."""
-    found: list[Judged] = []
-    params: dict[str, Any] = {"limit": 200} | ({"rating": rating} if rating else {})
-    while True:
-        page = FeedbackReply.model_validate((yield Call("GET", "/v1/feedback", {"params": params})))
-        found += page.feedback
-        if page.next is None:
-            return found
-        params["after"] = page.next
+    params = {"limit": 200, **({"rating": rating} if rating else {})}
+    found = yield from pages("/v1/feedback", FeedbackReply, params)
+    return [each for page in found for each in page.feedback]

@@ -20,7 +20,7 @@ from rag.store.copying import Held, copy, write
 from rag.store.database import FILE, FULL, Database
 from rag.store.ground import clear, refuse_a_full_disk, refuse_the_place
 from rag.store.manifest import KEPT, UNFINISHED, Manifest
-from rag.store.originals import FOLDER, Originals
+from rag.store.originals import Originals
 
 TRIES = 5
 # Tables whose rows a person asks about after a restore.
@@ -93,7 +93,7 @@ class Making:
             raise Overloaded(
                 f"documents were deleted during each of {TRIES} tries: make it at a quieter time"
             )
-        for path in set(self._copied) - {place(each) for each in moment.originals}:
+        for path in set(self._copied) - {self._place(each) for each in moment.originals}:
             (self._target / path).unlink()
             del self._copied[path]
         manifest = Manifest(
@@ -124,11 +124,15 @@ class Making:
                         write(self._target / name, (self._home / name).read_bytes())
             named = {row[0] for row in pinned.execute(NAMED)} & kept.keys()
             sizes = {digest: size_of(kept[digest]) for digest in sorted(named)}
-            todo = sum(each for digest, each in sizes.items() if place(digest) not in self._copied)
+            todo = sum(each for digest, each in sizes.items() if self._place(digest) not in self._copied)
             (pages,) = pinned.execute(PAGES).fetchone()
             refuse_a_full_disk(self._target, pages + todo + more_bytes, self._spare_bytes)
             revision, rows = copy_database(pinned, draft)
         return Moment(at, revision, rows, sizes)
+
+    def _place(self, digest: str) -> str:
+        """Where bytes lie in a home, and in a backup."""
+        return self._originals.path(digest).relative_to(self._home).as_posix()
 
     def _kept(self) -> Iterable[Path]:
         return self._originals.folder.glob("??/*") if self._originals.folder.is_dir() else ()
@@ -136,7 +140,7 @@ class Making:
     def _copy_originals(self, wanted: Mapping[str, int]) -> bool:
         """Copy what is not copied yet; whether all of it was still there."""
         for number, digest in enumerate(wanted, 1):
-            path = place(digest)
+            path = self._place(digest)
             if path not in self._copied:
                 try:
                     held = copy(self._originals.path(digest), self._target / path, path)
@@ -182,11 +186,6 @@ def copy_database(pinned: sqlite3.Connection, draft: Path) -> tuple[str, dict[st
             raise DiskFull(f"no space is left for {draft}: free some, then do it again") from None
         raise IndexUnavailable(f"the database of this home cannot be copied: {error}") from None
     return revision, rows
-
-
-def place(digest: str) -> str:
-    """Where bytes lie in a home, and in a backup."""
-    return f"{FOLDER}/{digest[:2]}/{digest}"
 
 
 def size_of(file: Path) -> int:

@@ -13,10 +13,7 @@ from rag.errors import IndexUnavailable
 from rag.store.catalog import Catalog
 from rag.store.generations import Generation
 from rag.store.tables import documents, versions
-from rag.store.vectors import Vectors
-from rag.types import Chunk
-
-CHUNKS_PER_CALL = 64
+from rag.store.vectors import CHUNKS_PER_CALL, Vectors, indexed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +67,3 @@ def marks_of(catalog: Catalog, version: int) -> dict[str, Any]:
     )
     with catalog.database.reading() as connection:
         return dict(connection.execute(query).one()._mapping)
-
-
-def indexed(chunk: Chunk) -> dict[str, str]:
-    """A chunk as the index takes it."""
-    return {"id": chunk.id, "text": chunk.text, "heading": " > ".join(chunk.heading_path)}

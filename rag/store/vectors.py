@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from rag.store.access import Access
+from rag.types import Chunk
 from rag.workers import Caller
 
 SEARCH_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 300.0
 OPTIMIZE_TIMEOUT_S = 3600.0
+CHUNKS_PER_CALL = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,11 @@ class Legs:
     sparse: list[tuple[str, float]]
     embed_s: float = 0.0
     search_s: float = 0.0
+
+
+def indexed(chunk: Chunk) -> dict[str, str]:
+    """A chunk as the index takes it."""
+    return {"id": chunk.id, "text": chunk.text, "heading": " > ".join(chunk.heading_path)}
 
 
 class Vectors(Protocol):
@@ -37,7 +44,7 @@ class Vectors(Protocol):
         chunks: Sequence[dict[str, Any]],
         labels: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Embed and write at most 64 chunks; {"points", "tokens", "embed_s", "write_s"}."""
+        """Embed and write at most CHUNKS_PER_CALL; {"points", "tokens", "embed_s", "write_s"}."""
         ...
 
     async def regroup(self, rights: Mapping[int, tuple[Sequence[str], Sequence[str]]]) -> None:
