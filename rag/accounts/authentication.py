@@ -39,6 +39,9 @@ class Authentication:
         self._settings, self.owner = settings, owner
         self.accounts, self.provider = accounts, provider
         self.owner_token = secrets.token_urlsafe(32)
+        # With this prefix browsers take a cookie from this very host only, over TLS: a page of a neighbouring
+        # host cannot plant a session of its own.
+        self.cookie = f"__Host-{COOKIE}" if settings.public_url.startswith("https:") else COOKIE
         self._guarded = bool(settings.api_key or provider)
         self._noted: dict[str, float] = {}
         self._notes: set[asyncio.Task[None]] = set()
@@ -62,7 +65,7 @@ class Authentication:
         shown = credential(headers)
         if shown and self._is_owner(shown):
             return self.owner
-        found = await asyncio.to_thread(self._look_up, shown, session_cookie(headers))
+        found = await asyncio.to_thread(self._look_up, shown, session_cookie(headers, self.cookie))
         if shown.startswith(PREFIX):
             self._note_use(found.key)
         return found
@@ -124,10 +127,10 @@ def credential(headers: Headers) -> str:
     return found[0] if found else ""
 
 
-def session_cookie(headers: Headers) -> str:
-    """The value of our cookie; empty: none."""
+def session_cookie(headers: Headers, name: str) -> str:
+    """The value of our cookie of this name; empty: none."""
     try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        morsel = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:
         return ""
     return morsel.value if morsel else ""

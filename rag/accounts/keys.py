@@ -137,6 +137,12 @@ class Keys:
         with self._database.reading() as connection:
             return [key_of(row) for row in connection.execute(query)]
 
+    def get(self, key_id: str) -> Key | None:
+        """The key of an id; None: that is the id of a session, or of nothing."""
+        with self._database.reading() as connection:
+            row = connection.execute(KNOWN.where(keys.c.id == key_id)).first()
+        return key_of(row) if row else None
+
     def any(self) -> bool:
         """Whether a key was ever made: from then on nobody is served without one, revoked or not."""
         with self._database.reading() as connection:

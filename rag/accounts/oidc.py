@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import ssl
 import threading
 import time
 from collections.abc import Callable
-from functools import cache, cached_property
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import httpx
@@ -22,7 +25,12 @@ from rag.errors import ProviderUnavailable, SettingsError, Unauthorised
 from rag.settings import OidcSettings
 from rag.types import Principal
 
-TIMEOUT_S = 5.0
+ANSWER_S = 5.0  # for one question to the provider, from the name look-up to the last byte
+LARGEST_BYTES = 1_000_000  # of an answer; key sets and tokens have a few thousand
+BUSY_S = 1.0  # how long one waits for what another thread is asking already
+SIGNING_IN = 4  # threads: those of the server must not wait for a provider
+P = ParamSpec("P")
+T = TypeVar("T")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -37,13 +45,18 @@ class Provider:
         self.settings, self.accounts, self._clock = settings, accounts, clock
         self.identities = Identities(settings, accounts)
         is_secure(settings.issuer)
-        self._http = httpx.Client(timeout=TIMEOUT_S, trust_env=False, verify=trusted())
+        self._threads = ThreadPoolExecutor(SIGNING_IN, thread_name_prefix="sign-in")
+        self._told: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._verifier = Verifier(settings.issuer, Keyring(self._fetch_keys), leeway_s=settings.leeway_s)
 
     def close(self) -> None:
-        """Close the connections to the provider."""
-        self._http.close()
+        """Let go of the threads in which people sign in."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def aside(self, step: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """Do a step of a sign-in in a thread of ours: a provider that hangs takes none of the server's."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: step(*args, **named))
 
     def bearer(self, token: str) -> Principal:
         """Who sends this token, with what he may do now. Raises Unauthorised, ProviderUnavailable."""
@@ -85,16 +98,25 @@ class Provider:
         )
         return found.user, session
 
-    @cached_property
     def _discovered(self) -> dict[str, Any]:
+        """What the provider says of itself, asked once. Raises ProviderUnavailable."""
+        if not self._told:
+            if not self._lock.acquire(timeout=BUSY_S):
+                raise ProviderUnavailable(f"{self.settings.issuer} is slow to answer; try again")
+            try:
+                self._told = self._told or self._introduced()
+            finally:
+                self._lock.release()
+        return self._told
+
+    def _introduced(self) -> dict[str, Any]:
         found = self._get(self.settings.issuer.rstrip("/") + "/.well-known/openid-configuration")
         if not isinstance(found, dict) or found.get("issuer") != self.settings.issuer:
             raise ProviderUnavailable(f"{self.settings.issuer} calls itself otherwise; check oidc.issuer")
         return found
 
     def _endpoint(self, name: str) -> str:
-        with self._lock:
-            address = self._discovered.get(name)
+        address = self._discovered().get(name)
         if not isinstance(address, str):
             raise ProviderUnavailable(f"{self.settings.issuer} tells no {name}")
         return is_secure(address)
@@ -103,14 +125,12 @@ class Provider:
         return self._get(self.settings.jwks_url or self._endpoint("jwks_uri"))
 
     def _get(self, url: str) -> Any:
-        try:
-            reply = self._http.get(is_secure(url))
-            reply.raise_for_status()
-            return reply.json()
-        except (httpx.HTTPError, ValueError) as error:
+        status, found = asked("GET", is_secure(url))
+        if status != 200:
             raise ProviderUnavailable(
-                f"the provider at {urlsplit(url).netloc} does not answer ({type(error).__name__}); try again"
-            ) from None
+                f"the provider at {urlsplit(url).netloc} answers with status {status}; try again"
+            )
+        return found
 
     def _redeemed(self, code: str, pending: Pending) -> str:
         """The identity token for a code. Raises Unauthorised, ProviderUnavailable."""
@@ -123,16 +143,42 @@ class Provider:
             "client_id": ours.client_id,
         }
         secret = httpx.BasicAuth(ours.client_id, ours.client_secret) if ours.client_secret else httpx.Auth()
-        try:
-            reply = self._http.post(self._endpoint("token_endpoint"), data=form, auth=secret)
-            token = reply.json().get("id_token") if reply.is_success else None
-        except (httpx.HTTPError, ValueError, AttributeError) as error:
-            raise ProviderUnavailable(
-                f"the provider gave no token ({type(error).__name__}); try again"
-            ) from None
+        _, found = asked("POST", self._endpoint("token_endpoint"), data=form, auth=secret)
+        token = found.get("id_token") if isinstance(found, dict) else None
         if not isinstance(token, str):
             raise Unauthorised("the provider does not vouch for this sign-in; begin again")
         return token
+
+
+def asked(method: str, url: str, **request: Any) -> tuple[int, Any]:
+    """Status of the provider's answer, and its JSON if it is a good one. Raises ProviderUnavailable.
+
+    On a loop of its own: only there all of it, a head that trickles in too, is cut short after ANSWER_S.
+    """
+    try:
+        status, body = asyncio.run(answered(method, url, **request))
+        return status, json.loads(body) if status == 200 else None
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError) as error:
+        raise ProviderUnavailable(
+            f"the provider at {urlsplit(url).netloc} does not answer ({type(error).__name__}); try again"
+        ) from None
+
+
+async def answered(method: str, url: str, **request: Any) -> tuple[int, bytes]:
+    """Status and body of one answer. Raises ValueError when it is too large."""
+    # Unpacked, a small answer could become a large one.
+    plain = {"Accept-Encoding": "identity"}
+    async with (
+        asyncio.timeout(ANSWER_S),
+        httpx.AsyncClient(trust_env=False, verify=trusted(), timeout=None, headers=plain) as http,
+        http.stream(method, url, **request) as reply,
+    ):
+        body = bytearray()
+        async for piece in reply.aiter_raw():
+            body += piece
+            if len(body) > LARGEST_BYTES:
+                raise ValueError(f"more than {LARGEST_BYTES} bytes")
+        return reply.status_code, bytes(body)
 
 
 @cache

@@ -18,6 +18,7 @@ TYPES = (None, "JWT", "jwt", "at+jwt", "application/at+jwt")
 REQUIRED = ["exp", "iss", "aud", "sub"]
 FRESH_S = 3600.0
 AGAIN_S = 30.0  # how often a key id that nobody knows may make us ask
+BUSY_S = 1.0  # how long one waits for what another thread is asking already
 
 Fetch = Callable[[], Any]
 
@@ -33,28 +34,40 @@ class Keyring:
 
     def key(self, kid: str, algorithm: str) -> jwt.PyJWK:
         """The key of this id for this algorithm. Raises Unauthorised, ProviderUnavailable."""
-        with self._lock:
-            age_s = float("inf") if self._asked_at is None else self._clock() - self._asked_at
-            known = (kid, algorithm) in self._keys
-            if age_s > FRESH_S or (not known and age_s > AGAIN_S):
-                self._refresh()
-            found = self._keys.get((kid, algorithm))
-            empty = not self._keys
-        if empty:
+        wanted = (kid, algorithm)
+        if self._is_due(wanted):
+            # A key that is known serves on while another thread asks: a provider may hang.
+            if self._lock.acquire(timeout=0 if wanted in self._keys else BUSY_S):
+                try:
+                    if self._is_due(wanted):
+                        self._refresh()
+                finally:
+                    self._lock.release()
+            elif wanted not in self._keys:
+                raise ProviderUnavailable("the sign-in provider is slow to tell its keys; try again")
+        if not self._keys:
             # Not asked again for a while: callers must not all wait for a provider that is down.
             raise ProviderUnavailable("the keys of the sign-in provider cannot be had; try again")
+        found = self._keys.get(wanted)
         if found is None:
             raise Unauthorised("the token is signed with a key that its issuer does not publish")
         return found
 
+    def _is_due(self, wanted: tuple[str, str]) -> bool:
+        """Whether to ask: the keys are old, or do not hold this one and are not quite new."""
+        if self._asked_at is None:
+            return True
+        return self._clock() - self._asked_at > (FRESH_S if wanted in self._keys else AGAIN_S)
+
     def _refresh(self) -> None:
         """Ask again. What is known stays when there is no answer; without any the error is raised."""
-        self._asked_at = self._clock()
         try:
             self._keys = readable(self._fetch())
         except ProviderUnavailable:
             if not self._keys:
                 raise
+        finally:
+            self._asked_at = self._clock()
 
 
 def readable(document: Any) -> dict[tuple[str, str], jwt.PyJWK]:

@@ -13,8 +13,10 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, u
 from rag.accounts.names import new_id, plain
 from rag.accounts.roles import Role
 from rag.accounts.tables import groups, members, sessions, users
+from rag.conversations.tables import conversations
 from rag.errors import AlreadyExists, NotFound
 from rag.store.database import Database
+from rag.store.tables import documents, jobs
 
 
 class SignIn(StrEnum):
@@ -95,7 +97,7 @@ class Users:
             return tuple(sorted({*groups_of(connection, user_id), *others}))
 
     def change(self, user_id: str, tenant: str, **values: str) -> User:
-        """Set `name`, `role` or `external_id`. Raises NotFound, AlreadyExists for a name that is taken."""
+        """Set `name`, `role` or `external_id`; what is his stays his. Raises NotFound, AlreadyExists."""
         with self._database.writing() as connection:
             found = one(connection, users.c.id == user_id, users.c.tenant == tenant)
             if "name" in values:
@@ -103,6 +105,7 @@ class Users:
                 taken = select(users.c.id).where(*is_named(values["name"], tenant), users.c.id != user_id)
                 if connection.execute(taken).first():
                     raise AlreadyExists(f"there is a user {values['name']!r} already")
+                hand_on(connection, found, values["name"])
             if values.get("external_id"):
                 values["external_id"] = plain(values["external_id"], "user")
             if values:
@@ -138,6 +141,23 @@ def one(connection: Connection, *conditions: ColumnElement[bool]) -> User:
     if row is None:
         raise NotFound("no such user")
     return user_of(row)
+
+
+def hand_on(connection: Connection, user: User, name: str) -> None:
+    """Let what is kept under a user's name follow him to another one: who gets the old name must not find it.
+
+    The audit log and the ledger are left as they are: they tell what was.
+    """
+    theirs = (conversations.c.tenant == user.tenant, conversations.c.owner == f"user:{user.name}")
+    connection.execute(update(conversations).where(*theirs).values(owner=f"user:{name}"))
+    own = (documents.c.tenant == user.tenant, documents.c.owner == user.name)
+    connection.execute(update(documents).where(*own).values(owner=name))
+    runs = select(jobs.c.id, jobs.c.wanted).where(
+        jobs.c.tenant == user.tenant, jobs.c.wanted["user"].as_string() == user.name
+    )
+    for run in connection.execute(runs).all():
+        wanted = {**run.wanted, "user": name}
+        connection.execute(update(jobs).where(jobs.c.id == run.id).values(wanted=wanted))
 
 
 def user_of(row: Row[Any]) -> User:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 from urllib.parse import urlsplit
@@ -11,8 +12,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rag.accounts.authentication import COOKIE, Authentication, credential, session_cookie
+from rag.accounts.authentication import Authentication, credential, session_cookie
 from rag.accounts.limits import Allowance
+from rag.api.crowd import READING, Readers
 from rag.api.deeds import request_id, told
 from rag.api.limits import Turnstile, too_many
 from rag.api.problems import respond
@@ -27,7 +29,6 @@ OPEN_BELOW = ("/web/", "/.well-known/")
 SIGN_IN = ("/login", "/callback")
 # Read as it comes, by a route with limits of its own.
 STREAMED = (("POST", "/v1/documents"),)
-READING = ("GET", "HEAD", "OPTIONS")
 BODY_S = 60.0  # a body that takes longer would hold one of max_requests for nothing
 NOBODY = "nobody"
 # What JSON may hold beside characters: pairs that make one, and backslashes. Half a pair is no character.
@@ -46,25 +47,32 @@ class Gate:
     ) -> None:
         self.app, self.settings = app, settings
         self.authentication, self.turnstile = authentication, turnstile
+        self.readers = Readers(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        with contextlib.ExitStack() as inside:
+            await self._let_in(scope, receive, send, inside)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send, inside: contextlib.ExitStack) -> None:
         headers, allowance = Headers(scope=scope), Allowance()
         state = scope.setdefault("state", {})
         try:
             check_path(scope["path"])
             check_host(headers, self.settings)
-            check_origin(headers)
+            check_origin(headers, self.settings.public_url)
             if not is_open(scope["path"]):
                 state["principal"] = principal = await self.authentication.principal(headers)
-                check_cookie(scope["method"], headers)
+                check_cookie(scope["method"], headers, self.authentication.cookie)
                 allowance, wait_s = await self.turnstile.admit(principal)
                 if wait_s:
                     await too_many(allowance, wait_s)(scope, receive, send)
                     return
                 await self._check_room(scope, headers, principal)
+                if scope["method"] in READING:
+                    inside.enter_context(self.readers.counted(principal))
             elif scope["path"] in SIGN_IN and (wait_s := self.turnstile.admit_stranger(address(scope))):
                 await too_many(allowance, wait_s)(scope, receive, send)
                 return
@@ -134,12 +142,12 @@ def address(scope: Scope) -> str:
     return str(client[0]) if client else ""
 
 
-def check_cookie(method: str, headers: Headers) -> None:
+def check_cookie(method: str, headers: Headers, cookie: str) -> None:
     """A browser sends its cookie on its own: what changes something must say from which page."""
-    if method in READING or credential(headers) or not session_cookie(headers):
+    if method in READING or credential(headers) or not session_cookie(headers, cookie):
         return
     if headers.get("origin") is None and headers.get("sec-fetch-site") != "same-origin":
-        raise Refused(f"a request with the cookie {COOKIE} must name its page (Origin)")
+        raise Refused(f"a request with the cookie {cookie} must name its page (Origin)")
 
 
 def check_path(path: str) -> None:
@@ -159,10 +167,10 @@ def check_host(headers: Headers, settings: ServerSettings) -> None:
         raise Refused(f"this server answers on loopback names only, not on {host!r}")
 
 
-def check_origin(headers: Headers) -> None:
+def check_origin(headers: Headers, public_url: str) -> None:
     """A page of another site may not call us through a reader's browser."""
     origin = headers.get("origin")
-    if origin is not None and page_host(origin) != headers.get("host", "").lower():
+    if origin is not None and not is_ours(origin, headers.get("host", ""), public_url):
         raise Refused(f"requests from pages of {origin[:100]!r} are not served")
     elsewhere = origin is None and headers.get("sec-fetch-site") in ("cross-site", "same-site")
     # A link from elsewhere to the chat page is fine; anything else from another site is not.
@@ -170,12 +178,17 @@ def check_origin(headers: Headers) -> None:
         raise Refused("requests from pages of other sites are not served")
 
 
-def page_host(origin: str) -> str:
-    """Host and port of the page that a request comes from; empty where it names none."""
+def is_ours(origin: str, host: str, public_url: str) -> bool:
+    """Whether the page behind a request is of this server, as its sender calls it."""
     try:
-        return urlsplit(origin).netloc.lower()
+        page, public = urlsplit(origin), urlsplit(public_url)
     except ValueError:
-        return ""
+        return False
+    if not page.netloc or page.netloc.lower() != host.lower():
+        return False
+    # Whoever is on the way can write a page of our name, but without TLS.
+    guarded = public.scheme == "https" and page.netloc.lower() == public.netloc.lower()
+    return page.scheme == "https" or not guarded
 
 
 def is_open(path: str) -> bool:

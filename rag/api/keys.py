@@ -100,16 +100,28 @@ def issue(body: KeyRequest, accounts: Accounts, caller: Principal) -> tuple[Key,
     role = known.role if known else body.role or Role.READER
     rights = RIGHTS[role] if body.rights is None else RIGHTS[role] & frozenset(body.rights)
     check_grant(caller, rights)
-    if caller.collections is not None and not set(body.collections or ("*",)) <= set(caller.collections):
-        raise Forbidden("your key is for some collections only: name some of those in `collections`")
+    own = accounts.keys.get(caller.key)
     limits = Limits(
         rights=None if body.rights is None else rights,
-        groups=body.groups if known else None,
+        groups=body.groups if known or (own and own.groups is not None) else None,
         collections=body.collections,
         expires_at=None if body.expires_in_s is None else time.time() + body.expires_in_s,
     )
+    if own:
+        check_within(limits, own)
     groups = tuple(body.groups or ())
     return accounts.issue(user, tenant, body.name, role=body.role, groups=groups, limits=limits)
+
+
+def check_within(limits: Limits, own: Key) -> None:
+    """A key goes no further than the one that makes it, and no longer. Raises Forbidden."""
+    for what in ("groups", "collections"):
+        most, asked = getattr(own, what), getattr(limits, what)
+        if most is not None and not (asked and set(asked) <= set(most)):
+            raise Forbidden(f"your key is for some {what} only: name some of those in `{what}`")
+    if own.expires_at is not None and (limits.expires_at is None or limits.expires_at > own.expires_at):
+        left_s = max(1, int(own.expires_at - time.time()))
+        raise Forbidden(f"your key ends in {left_s} s: let the new one end before (`expires_in_s`)")
 
 
 def tenant_for(body: KeyRequest, caller: Principal) -> str:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from starlette.responses import RedirectResponse, Response
 
-from rag.accounts.authentication import COOKIE, Authentication, session_cookie
+from rag.accounts.authentication import Authentication, session_cookie
 from rag.accounts.pending import LASTS_S
 from rag.errors import NotFound, Unauthorised
 from rag.types import Principal, Right
@@ -79,7 +79,7 @@ async def session(authentication: Entrance) -> Door:
 async def login(request: Request, authentication: Entrance) -> Response:
     """Send the browser to the provider."""
     provider = provider_of(authentication)
-    address, sealed = await asyncio.to_thread(provider.begin, f"{base_of(request)}/callback")
+    address, sealed = await provider.aside(provider.begin, f"{base_of(request)}/callback")
     reply = RedirectResponse(address, 303)
     # Lax: the provider sends the browser back from another site, and this cookie must come along.
     reply.set_cookie(
@@ -103,12 +103,12 @@ async def callback(
     sealed = request.cookies.get(PENDING, "")
     if error or not (code and state and sealed):
         raise Unauthorised("the provider did not sign you in; begin again at /login")
-    user, cookie = await asyncio.to_thread(provider.finish, sealed, state, code)
+    user, cookie = await provider.aside(provider.finish, sealed, state, code)
     who = Principal(tenant=user.tenant, user=user.name)
     await asyncio.to_thread(provider.accounts.audit.record, "session.open", who, object=user.id)
     reply = RedirectResponse("/", 303)
     reply.set_cookie(
-        COOKIE,
+        authentication.cookie,
         cookie,
         max_age=provider.settings.session_s,
         httponly=True,
@@ -123,10 +123,11 @@ async def callback(
 async def logout(request: Request, authentication: Entrance) -> Response:
     """End the session of this browser."""
     accounts = authentication.accounts
-    await asyncio.to_thread(accounts.sessions.close, session_cookie(request.headers))
+    shown = session_cookie(request.headers, authentication.cookie)
+    await asyncio.to_thread(accounts.sessions.close, shown)
     await asyncio.to_thread(accounts.audit.record, "session.close", request.state.principal)
     reply = Response(status_code=204)
-    reply.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=is_secure(request))
+    reply.delete_cookie(authentication.cookie, httponly=True, samesite="strict", secure=is_secure(request))
     return reply
 
 

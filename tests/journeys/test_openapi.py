@@ -72,6 +72,7 @@ def test_requests_made_from_the_document_are_answered_as_it_says(url: str, tmp_p
             *("--warnings", "off", "--continue-on-failure", "--suppress-health-check", "all"),
         ],
         cwd=tmp_path,
+        env=os.environ | {"SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("form_fields.py"))},
         capture_output=True,
         text=True,
     )

@@ -25,6 +25,7 @@ from sqlalchemy import select
 from ingest.pipeline import Wanted
 from ingest.sources.source import Changes
 from rag.accounts.accounts import Accounts
+from rag.accounts.keys import Limits
 from rag.accounts.roles import Role
 from rag.api.app import create_app
 from rag.assembly import System, open_system
@@ -473,6 +474,51 @@ def check_groups_act_at_once(server: Server) -> None:
     server.http["ann"].headers["authorization"] = f"Bearer {shown}"
 
 
+def check_bound_key(server: Server) -> None:
+    """Who shows a key for another collection sees nothing of this one, his own questions apart."""
+    query = next(each for each in server.case.queries if "ann" in each["allowed_users"])
+    assert query["gold"] in server.converse("ann", query["text"])
+    kept, ids = server.kept[-1], server.uris()
+    job = server.http["ann"].post("/v1/documents", files={"file": ("own.txt", b"Words.")}).json()["job"]
+    bound = Limits(collections=["elsewhere"])
+    _, shown = server.accounts.issue("ann", "acme", "bound", limits=bound)
+    with httpx.Client(
+        base_url=server.owner.base_url, headers={"authorization": f"Bearer {shown}"}, timeout=60
+    ) as http:
+        said = []
+        for document_id in (ids[name] for name in server.case.readable("ann")):
+            path = f"/v1/documents/{document_id}"
+            replies = [http.get(path + end) for end in ("", "/chunks", "/content", "/pages/1.png")]
+            replies += [http.delete(path)]
+            assert {reply.status_code for reply in replies} == {404}
+        for path in (f"/v1/jobs/{job}", f"/v1/jobs/{job}/events", "/v1/collections/handbook"):
+            assert http.get(path).status_code == 404, path
+        listed = http.get("/v1/documents", params={"collection": "handbook"})
+        assert listed.json()["documents"] == http.get("/v1/jobs").json()["jobs"] == []
+        question = {"messages": [{"role": "user", "content": query["text"]}], "rag": {"passages": True}}
+        asked = {
+            "/v1/search": {"query": query["text"]},
+            "/v1/chat/completions": {**question, "model": "extract"},
+            "/v1/completions": {"model": "extract", "prompt": query["text"]},
+            "/v1/responses": {"model": "extract", "input": query["text"]},
+        }
+        said += [http.post(path, json=body).text for path, body in asked.items()]
+        said += [http.post("/v1/search", json={"query": "x", "collection": "handbook"}).text]
+        given = {"files": {"file": ("new.txt", b"Words.")}}
+        there, nowhere = (
+            http.post("/v1/documents", **given, data={"collection": name}) for name in ("handbook", "nowhere")
+        )
+        assert there.status_code == nowhere.status_code == 400
+        assert there.text == nowhere.text.replace("nowhere", "handbook")
+        paths = ("models", "collections", "documents", "jobs", "status", "conversations", "usage", "whoami")
+        said += [http.get(f"/v1/{path}").text for path in paths]
+        said += [http.get(path).text for path in (kept.path, kept.link)]
+    server.system.queue.withdraw(job)
+    for text in said:
+        assert not CODE.findall(text), text
+        assert not [name for name in ids if f'"{name}"' in text] and '"handbook' not in text, text
+
+
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with served(Case.sample(), tmp_path_factory.mktemp("permissions") / "kb") as server:
@@ -516,6 +562,10 @@ def test_without_a_key_nobody_hears_anything(sample: Server) -> None:
 
 def test_a_group_or_key_taken_away_acts_on_the_next_request(sample: Server) -> None:
     check_groups_act_at_once(sample)
+
+
+def test_a_key_for_another_collection_sees_nothing_of_this_one(sample: Server) -> None:
+    check_bound_key(sample)
 
 
 def test_every_kind_of_change_is_known_to_the_next_question(sample: Server) -> None:

@@ -16,7 +16,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from rag.accounts.accounts import Accounts
 from rag.accounts.oidc import Provider
@@ -130,6 +130,14 @@ def signed_by_a_stranger(idp: Any) -> str:
     return str(idp.token(kid="stranger", headers={"kid": "first"}))
 
 
+def signed_by_a_key_that_it_brings(idp: Any) -> str:
+    own = rsa.generate_private_key(65537, 2048)
+    idp.keys["own"] = own
+    shown = {**RSAAlgorithm.to_jwk(own.public_key(), as_dict=True), "kid": "first"}
+    places = {"jku": f"{idp.issuer}/own", "x5u": f"{idp.issuer}/own"}
+    return str(idp.token(kid="own", headers={"kid": "first", "jwk": shown, **places}))
+
+
 def edited(idp: Any) -> str:
     head, payload, seal = idp.token().split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
@@ -148,12 +156,15 @@ BAD: dict[str, Callable[[Any], str]] = {
     "without a signature": unsigned,
     "HMAC with the public key": hmac_with_the_public_key,
     "signed by a stranger": signed_by_a_stranger,
+    "signed by a key that it brings": signed_by_a_key_that_it_brings,
     "edited": edited,
     "of another algorithm": lambda idp: jwt.encode({}, idp.keys["first"], "RS512", {"kid": "first"}),
     "critical header": lambda idp: idp.token(headers={"crit": ["b64"], "b64": True}),
     "unknown critical header": lambda idp: idp.token(headers={"crit": ["x"]}),
     "a logout token": lambda idp: idp.token(headers={"typ": "logout+jwt"}),
     "no key named": lambda idp: idp.token(headers={"kid": ""}),
+    "key id is a path": lambda idp: idp.token(headers={"kid": "../../../dev/null"}),
+    "key id is a question to a database": lambda idp: idp.token(headers={"kid": "x' UNION SELECT 'first"}),
     "another issuer": lambda idp: idp.token(iss=idp.issuer + "/"),
     "another audience": lambda idp: idp.token(aud="billing"),
     "no audience": lambda idp: idp.token(aud=None),
@@ -327,6 +338,22 @@ def test_a_sign_in_that_began_in_another_browser_is_refused(made: Made, idp: Any
     # The code alone, in a sign-in of somebody else, fails for want of the verifier.
     with pytest.raises(Unauthorised, match="does not vouch"):
         provider.finish(mine[1], browser(mine[0])["state"], back["code"])
+
+
+def test_a_refusal_that_is_no_json_is_a_refusal(made: Made, idp: Any) -> None:
+    provider = made()
+    address, cookie = provider.begin(BACK)
+    state = browser(address)["state"]
+
+    def plainly(self: Any, status: int, body: Any) -> None:
+        self.send_response(400)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"no\n")
+
+    idp.server.RequestHandlerClass.reply = plainly
+    with pytest.raises(Unauthorised, match="does not vouch"):
+        provider.finish(cookie, state, "of nobody")
 
 
 def test_a_token_of_another_sign_in_is_refused(made: Made, idp: Any) -> None:

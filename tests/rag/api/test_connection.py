@@ -60,9 +60,93 @@ def test_a_head_that_trickles_in_is_not_waited_for(line: socket.socket) -> None:
     assert ended
 
 
+def test_a_body_that_nobody_wants_any_more_is_not_waited_for(line: socket.socket) -> None:
+    line.sendall(b"POST" + HEAD.removeprefix(b"GET") + b"Content-Length: 1000\r\n\r\n")
+    assert line.recv(1000).startswith(b"HTTP/1.1 204")
+    ended = False
+    for _ in range(60):
+        try:
+            line.sendall(b"x")
+        except OSError:
+            ended = True
+            break
+        time.sleep(0.05)
+    assert ended
+
+
+def test_empty_lines_are_no_request(line: socket.socket) -> None:
+    line.sendall(HEAD + b"\r\n")
+    assert line.recv(1000).startswith(b"HTTP/1.1 204")
+    ended = False
+    for _ in range(60):
+        try:
+            line.sendall(b"\r\n")
+        except OSError:
+            ended = True
+            break
+        time.sleep(0.05)
+    assert ended
+
+
 def test_an_answer_may_take_longer_than_a_head_and_the_next_request_begins_anew(line: socket.socket) -> None:
     for _ in range(2):
         line.sendall(HEAD + b"\r\n")
         assert line.recv(1000).startswith(b"HTTP/1.1 204")
     line.sendall(HEAD)
     assert line.recv(100) == b""
+
+
+def ended(line: socket.socket) -> bytes:
+    """All that comes until the other side ends the connection."""
+    said = b""
+    try:
+        while piece := line.recv(10_000):
+            said += piece
+    except ConnectionResetError:
+        pass
+    return said
+
+
+def sent(line: socket.socket, *pieces: bytes) -> int:
+    """How many bytes the other side took before it ended the connection."""
+    count = 0
+    try:
+        for piece in pieces:
+            line.sendall(piece)
+            count += len(piece)
+            time.sleep(0.001)
+    except OSError:
+        pass
+    return count
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [b"X-A: " + b"x" * 60_000 + b"\r\n", b"X-B: " + b"x" * 60_000 + b"\r\n\r\n"],
+        [b"X-A: "] + [b"x" * 1000] * 400,
+        [b"X-A: x\r\n"] * 20_000,
+        [b"x" * 1000] * 400,
+    ],
+    ids=["two large", "one without an end", "many small", "a name without an end"],
+)
+def test_a_head_that_is_too_large_is_refused(line: socket.socket, more: list[bytes]) -> None:
+    sent(line, HEAD, *more)
+    said = ended(line)
+    assert said == b"" or said.startswith(b"HTTP/1.1 400")
+    assert b"204" not in said
+
+
+def test_what_follows_a_body_is_bounded_too(line: socket.socket) -> None:
+    head = b"POST" + HEAD.removeprefix(b"GET") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
+    taken = sent(line, head, *[b"X-A: " + b"x" * 1000 + b"\r\n"] * 20_000)
+    assert taken < 10_000_000
+
+
+def test_requests_in_a_row_are_answered_in_turn_and_not_without_end(line: socket.socket) -> None:
+    line.sendall((HEAD + b"\r\n") * 4)
+    said = b""
+    while said.count(b"HTTP/1.1 204") < 4:
+        said += line.recv(1000)
+    line.sendall((HEAD + b"\r\n") * 1000)
+    assert ended(line).count(b"HTTP/1.1 204") <= 10

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import socket
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
+
+from rag.accounts.roles import Role
+from rag.store.jobs import Jobs
+from rag.types import Principal
 
 QUESTION = {"model": "auto", "messages": [{"role": "user", "content": "How many days of paid leave?"}]}
 
@@ -61,3 +67,57 @@ def test_a_reader_who_does_not_read_is_dropped(
             while not library.stopped_early:
                 assert time.monotonic() < deadline, "it is still being written to"
                 time.sleep(0.05)
+
+
+def followed(lines: contextlib.ExitStack, service: Any, path: str, key: str = "") -> int:
+    """The status of a GET that is read no further, and stays open with the lines."""
+    host, port = service.url.removeprefix("http://").split(":")
+    line = lines.enter_context(socket.create_connection((host, int(port)), timeout=10))
+    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    line.sendall(f"{head}{f'X-Api-Key: {key}' if key else 'Accept: */*'}\r\n\r\n".encode())
+    return int(line.recv(12).split()[1])
+
+
+def test_streams_are_bounded_for_one_caller_and_in_all(serving: Any, library: Any) -> None:
+    job = Jobs(library.database).start(Principal(user="ann"), "default", "", {})
+    with serving(max_requests=1) as service, contextlib.ExitStack() as lines:
+        issue = service.accounts.issue
+        _, ann = issue("ann", "default", "one", role=Role.ADMIN)
+        _, other = issue("ann", "default", "two")
+        follow = partial(followed, lines, service, f"/v1/jobs/{job}/events")
+        assert [follow(ann) for _ in range(8)] == [200] * 8
+        assert follow(ann) == follow(other) == 429, "another key of his is still his"
+        for number in range(7):
+            _, key = issue(f"user {number}", "default", "one", role=Role.ADMIN)
+            assert {follow(key) for _ in range(8)} == {200}
+        _, last = issue("last", "default", "one", role=Role.ADMIN)
+        refused = service.http.get("/v1/whoami", headers={"x-api-key": last})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["error"]["code"] == "server_busy"
+        assert service.http.get("/healthz").status_code == 200, "probes are not counted"
+        asked = service.http.post("/v1/search", json={"query": "leave"}, headers={"x-api-key": last})
+        assert asked.status_code == 200, "reads hold up no question"
+        lines.close()
+        deadline = time.monotonic() + 20
+        while service.http.get("/v1/whoami", headers={"x-api-key": last}).status_code != 200:
+            assert time.monotonic() < deadline, "who left made no room"
+            time.sleep(0.05)
+
+
+def test_a_reader_of_a_file_who_takes_nothing_is_dropped(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(house.system.settings.server.__dict__, "send_timeout_s", 0.5)
+    text = "# Leave\n\n" + "Employees have 28 days of paid leave. " * 2000
+    (document,) = house.live("slowly-read", **{"leave__md": text})
+    assert house.http.get(f"/v1/documents/{document}/content").status_code == 200
+    host, port = house.url.removeprefix("http://").split(":")
+    with contextlib.ExitStack() as lines:
+        for _ in range(3):
+            deaf = lines.enter_context(socket.socket())
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            deaf.connect((host, int(port)))
+            request = f"GET /v1/documents/{document}/content HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+            deaf.sendall(request.encode() * 60)
+        deadline = time.monotonic() + 20
+        while house.requests():
+            assert time.monotonic() < deadline, "they are still being written to"
+            time.sleep(0.05)

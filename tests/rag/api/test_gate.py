@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from rag.accounts.roles import Role
 from rag.api import gate
 from rag.api.gate import is_loopback
 from rag.api.shield import HEADERS
@@ -38,6 +40,23 @@ def test_a_page_of_another_origin_cannot_ask(service: Any, origin: str) -> None:
     reply = service.http.post("/v1/chat/completions", json=QUESTION, headers={"origin": origin})
     assert reply.status_code == 403
     assert service.library.asked == []
+
+
+def test_a_request_without_a_host_comes_from_no_page_of_ours(service: Any) -> None:
+    host, port = urlsplit(service.url).hostname, urlsplit(service.url).port
+    with socket.create_connection((host, port), timeout=10) as line:
+        line.sendall(b"GET /v1/documents HTTP/1.1\r\nHost:\r\nOrigin: null\r\n\r\n")
+        assert line.recv(100).startswith(b"HTTP/1.1 403")
+
+
+def test_a_page_of_our_name_without_tls_is_not_ours(serving: Any) -> None:
+    with serving(public_url="https://localhost/") as service:
+        for origin, status in (("https://localhost", 200), ("http://localhost", 403)):
+            headers = {"host": "localhost", "origin": origin}
+            reply = service.http.post("/v1/chat/completions", json=QUESTION, headers=headers)
+            assert reply.status_code == status, origin
+        direct = {"origin": service.url}  # past the proxy that speaks TLS
+        assert service.http.post("/v1/chat/completions", json=QUESTION, headers=direct).status_code == 200
 
 
 def test_our_own_page_can_ask(service: Any) -> None:
@@ -205,3 +224,36 @@ def test_every_response_carries_the_security_headers(service: Any, path: str) ->
 )
 def test_loopback_is_this_machine_only(host: str, verdict: bool) -> None:
     assert is_loopback(host) is verdict
+
+
+def test_no_page_of_another_site_changes_anything_with_the_cookie_of_a_reader(service: Any) -> None:
+    accounts = service.accounts
+    _, shown = accounts.issue("root", "default", "first", role=Role.ADMIN)
+    root = accounts.users.named("root", "default")
+    cookie = {"cookie": f"rag_session={accounts.sessions.open(root, lasts_s=60)}"}
+    document = service.http.get("/openapi.json", headers={"x-api-key": shown}).json()
+    writes = [(verb, path) for path, verbs in document["paths"].items() for verb in set(verbs) - {"get"}]
+    assert len(writes) > 25
+    pages = [
+        {},
+        {"sec-fetch-site": "none"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "null"},
+        {"origin": "https://elsewhere.example", "sec-fetch-site": "cross-site"},
+        {"origin": f"{service.url}.elsewhere.example", "sec-fetch-site": "same-origin"},
+        {"origin": f"http://user@{service.url.removeprefix('http://')}"},
+    ]
+    # What a form can send without asking first.
+    kinds = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
+    for verb, path in [*writes, ("post", "/logout"), ("post", "/mcp")]:
+        where = re.sub(r"\{[^}]*\}", "x", path)
+        for number, page in enumerate(pages):
+            headers = {**cookie, **page, "content-type": kinds[number % len(kinds)]}
+            reply = service.http.request(verb, where, headers=headers, content=b'{"name": "x", "user": "x"}')
+            assert reply.status_code in (403, 429), (verb, path, page)
+    assert service.http.get("/v1/whoami", headers=cookie).json()["user"] == "root"
+    assert [each.name for each in accounts.users.all()] == ["root"]
+    ours = {**cookie, "origin": service.url, "content-type": "text/plain"}
+    body = b'{"name": "x", "user": "new"}'
+    assert service.http.post("/v1/keys", headers=ours, content=body).status_code == 400

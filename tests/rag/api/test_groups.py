@@ -6,8 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import insert, select
 
 from rag.accounts.roles import Role
+from rag.store.jobs import Jobs
+from rag.store.tables import documents
+from rag.types import Principal
 
 OKTA_OFF = {"Operations": [{"op": "replace", "value": {"active": False}}]}
 ENTRA_OFF = {"Operations": [{"op": "Replace", "path": "active", "value": "False"}]}
@@ -91,6 +95,32 @@ def test_a_user_who_is_deleted_is_suspended_and_in_no_group(
     assert admin.delete(f"/scim/v2/Users/{ann['id']}").status_code == 204
     assert of_ann.get("/v1/whoami").status_code == 401
     assert service.accounts.users.groups(ann["id"]) == ()
+
+
+def test_who_gets_the_name_of_a_renamed_user_finds_nothing_of_his(
+    admin: httpx.Client, ann: dict[str, Any], of_ann: httpx.Client, service: Any, library: Any
+) -> None:
+    made = of_ann.post("/v1/conversations", json={"title": "my illness"}).json()["id"]
+    service.accounts.users.change(ann["id"], "acme", role=Role.CONTRIBUTOR)
+    run = Jobs(library.database).start(Principal("acme", user="ann@acme.example"), "default", "", {"n": 1})
+    row = {"uri": "u", "sha256": "", "recipe": "", "groups": [], "state": "live", "reason": "", "attempts": 0}
+    named = {"id": "doc", "tenant": "acme", "collection": "default", "owner": "ann@acme.example"}
+    with library.database.writing() as connection:
+        connection.execute(insert(documents).values(row | named | {"size_bytes": 0}))
+    renamed = {"Operations": [{"op": "replace", "path": "userName", "value": "ann@new.example"}]}
+    assert admin.patch(f"/scim/v2/Users/{ann['id']}", json=renamed).status_code == 200
+    second = admin.post("/scim/v2/Users", json={"userName": "ann@acme.example"}).json()
+    service.accounts.users.change(second["id"], "acme", role=Role.CONTRIBUTOR)
+    _, shown = service.accounts.keys.create(second["id"], "acme", "laptop")
+    with client(service, shown) as other:
+        assert other.get("/v1/conversations").json()["conversations"] == []
+        assert other.get(f"/v1/conversations/{made}").status_code == 404
+        assert other.get(f"/v1/jobs/{run}").status_code == 404
+    (kept,) = of_ann.get("/v1/conversations").json()["conversations"]
+    assert (kept["id"], kept["title"]) == (made, "my illness")
+    with library.database.reading() as connection:
+        assert connection.execute(select(documents.c.owner)).scalars().all() == ["ann@new.example"]
+    assert of_ann.get(f"/v1/jobs/{run}").json()["wanted"] == {"n": 1, "user": "ann@new.example"}
 
 
 def test_okta_adds_and_removes_a_member_and_both_act_at_once(

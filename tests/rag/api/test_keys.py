@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
@@ -73,6 +74,31 @@ def test_nobody_grants_a_right_that_he_has_not(service: Any, admin: httpx.Client
         good = {"name": "x", "user": "new", "role": "reader", "collections": ["handbook"]}
         assert half.post("/v1/keys", json=good).status_code == 201
     assert [user.name for user in service.accounts.users.all("acme")] == ["new", "root"]
+
+
+def test_a_key_makes_none_that_reads_more_or_lasts_longer(service: Any, admin: httpx.Client) -> None:
+    user = service.accounts.users.named("root", "acme")
+    service.accounts.groups.put_in(user.id, "acme", ["legal", "board"])
+    limits = Limits(groups=["legal", "sales"], expires_at=time.time() + 600)
+    _, shown = service.accounts.issue("root", "acme", "visitor", limits=limits)
+    with client(service, shown) as visitor:
+        assert visitor.get("/v1/whoami").json()["groups"] == ["legal"]
+        soon = {"name": "x", "expires_in_s": 60}
+        refused = [
+            soon,  # for himself, without limits
+            {**soon, "groups": []},
+            {**soon, "groups": ["legal", "board"]},
+            {**soon, "user": "new"},
+            {**soon, "user": "new", "groups": ["board"]},
+            {"name": "x", "groups": ["legal"]},
+            {"name": "x", "groups": ["legal"], "expires_in_s": 700},
+        ]
+        assert [visitor.post("/v1/keys", json=body).status_code for body in refused] == [403] * 7
+        for user in ("root", "new"):
+            made = visitor.post("/v1/keys", json={**soon, "user": user, "groups": ["legal"]})
+            assert made.status_code == 201, made.text
+            with client(service, made.json()["key"]) as theirs:
+                assert theirs.get("/v1/whoami").json()["groups"] == ["legal"]
 
 
 def test_an_administrator_sees_and_touches_keys_of_his_tenant_only(service: Any, admin: httpx.Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -68,12 +69,25 @@ def test_cookies_cannot_be_read_by_scripts_nor_sent_by_other_sites(signed: Any) 
     assert "Secure" not in session
 
 
-def test_behind_tls_cookies_never_leave_it(serving: Any, idp: Any) -> None:
+def test_behind_tls_cookies_never_leave_it_and_no_neighbour_can_plant_one(serving: Any, idp: Any) -> None:
     oidc = {"issuer": idp.issuer, "client_id": "permafrost"}
     with serving({"oidc": oidc}, public_url="https://kb.example.org/") as service:
         there = service.http.get("/login")
         assert "redirect_uri=https%3A%2F%2Fkb.example.org%2Fcallback" in there.headers["location"]
         assert "Secure" in there.headers["set-cookie"]
+        back = httpx.get(there.headers["location"], follow_redirects=False, trust_env=False)
+        pending = {"cookie": there.headers["set-cookie"].partition(";")[0]}
+        done = service.http.get(f"/callback?{urlsplit(back.headers['location']).query}", headers=pending)
+        session = next(each for each in done.headers.get_list("set-cookie") if "session=" in each)
+        assert session.startswith("__Host-rag_session=") and "Secure" in session and "Path=/;" in session
+        assert "Domain" not in session
+        value = session.partition(";")[0].partition("=")[2]
+        for name, status in (("__Host-rag_session", 200), ("rag_session", 401)):
+            reply = service.http.get("/v1/whoami", headers={"cookie": f"{name}={value}"})
+            assert reply.status_code == status, name
+        leaving = {"cookie": f"__Host-rag_session={value}", "sec-fetch-site": "same-origin"}
+        assert service.http.post("/logout", headers=leaving).status_code == 204
+        assert service.http.get("/v1/whoami", headers=leaving).status_code == 401
         service.authentication.provider.close()
 
 
@@ -86,6 +100,24 @@ def test_a_code_from_another_browser_signs_nobody_in(signed: Any) -> None:
     assert signed.accounts.users.all() == []
     (row,) = signed.accounts.audit.latest()
     assert (row.action, row.actor, row.outcome) == ("GET callback", "nobody", "refused")
+
+
+def test_a_sign_in_cannot_be_played_again_nor_leads_elsewhere(signed: Any) -> None:
+    there = signed.http.get("/login", params={"next": "https://evil.example", "redirect_uri": "//evil"})
+    assert there.headers["location"].startswith(f"{signed.authentication.provider.settings.issuer}/")
+    back = httpx.get(there.headers["location"], follow_redirects=False, trust_env=False)
+    # A session that an attacker planted in the browser before is not the one that it has afterwards.
+    pending = there.headers["set-cookie"].partition(";")[0]
+    planted = {"cookie": f"{pending}; rag_session=planted"}
+    path = back.headers["location"].removeprefix(signed.url)
+    done = signed.http.get(f"{path}&next=https://evil.example&redirect_uri=//evil", headers=planted)
+    assert (done.status_code, done.headers["location"]) == (303, "/")
+    assert "planted" not in str(done.headers.get_list("set-cookie"))
+    gone = next(each for each in done.headers.get_list("set-cookie") if each.startswith("rag_sign_in"))
+    assert "Max-Age=0" in gone and "Path=/callback" in gone
+    assert signed.http.get("/v1/whoami", headers={"cookie": "rag_session=planted"}).status_code == 401
+    again = signed.http.get(path, headers=planted)
+    assert again.status_code == 401 and "rag_session" not in again.headers.get("set-cookie", "")
 
 
 def test_a_provider_that_says_no_signs_nobody_in(signed: Any) -> None:
