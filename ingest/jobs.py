@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 STAGES = ("fetch", "parse", "embed", "write")
+NAMED = 100  # of what was left out, as a job remembers it
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,17 @@ class Planned:
     resumed: int = 0
     regrouped: int = 0
     waiting_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Chunks that the index had lost are in it again, from the catalog; `total`: all that it had lost."""
+
+    chunks: int
+    total: int
+    tokens: int
+    embed_s: float
+    write_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +87,31 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A document was set aside."""
+    """A document was set aside; `earlier`: by another run, and it did not change since."""
+
+    uri: str
+    reason: str
+    earlier: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something in a source could not be looked at or named, so that it is no document."""
 
     uri: str
     reason: str
 
 
-Event = Planned | Parsed | Unchanged | Enqueued | Embedded | Published | Quarantined
+Event = Planned | Restored | Parsed | Unchanged | Enqueued | Embedded | Published | Quarantined | LeftOut
 Listener = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A whole run. `quarantined` also names what was set aside earlier and did not change."""
+    """A whole run. `quarantined` also names what was set aside earlier and did not change.
+
+    `left_out`: what its source could not list, with reasons; `restored`: chunks the index had lost.
+    """
 
     new: int = 0
     changed: int = 0
@@ -98,6 +123,8 @@ class Summary:
     parts: int = 0
     published: int = 0
     quarantined: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+    restored: int = 0
     chunks: int = 0
     tokens: int = 0
     embed_s: float = 0.0
@@ -116,10 +143,12 @@ class Summary:
         also = ("regrouped", "resumed", "retried")
         parts += [f"{getattr(self, name)} {name}" for name in also if getattr(self, name)]
         parts += [f"{self.parts} found inside others"] if self.parts else []
-        if self.quarantined:
-            reasons = sorted({reason for _, reason in self.quarantined})
-            shown = "; ".join(reasons[:3]) + ("; ..." if len(reasons) > 3 else "")
-            parts.append(f"{len(self.quarantined)} quarantined: {shown}")
+        parts += [f"{self.restored} chunks put back into the index"] if self.restored else []
+        for name, found in (("quarantined", self.quarantined), ("left out", self.left_out)):
+            if found:
+                reasons = sorted({reason for _, reason in found})
+                shown = "; ".join(reasons[:3]) + ("; ..." if len(reasons) > 3 else "")
+                parts.append(f"{len(found)} {name}: {shown}")
         return ", ".join(parts)
 
 
@@ -141,7 +170,10 @@ class Tally:
     bytes_read: int = 0
     cpu_s: float = 0.0
     vanished: int = 0
+    restored: int = 0
     quarantined: dict[str, str] = field(default_factory=dict)
+    earlier: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     started: float = 0.0
 
@@ -152,6 +184,9 @@ class Tally:
         match event:
             case Planned():
                 self.planned = event
+            case Restored():
+                self.restored += event.chunks
+                self._spent(embed=event.embed_s, write=event.write_s)
             case Parsed():
                 self.bytes_read += event.size_bytes
                 self.pages += event.pages
@@ -170,6 +205,9 @@ class Tally:
                 self.parts += event.parts
             case Quarantined():
                 self.quarantined[event.uri] = event.reason
+                self.earlier += event.earlier
+            case LeftOut():
+                self.left_out[event.uri] = event.reason
         if self.listener:
             self.listener(event)
 
@@ -191,7 +229,7 @@ class Tally:
     @property
     def done(self) -> int:
         """Documents that are through, well or not."""
-        return self.published + self.unchanged + self.vanished + len(self.quarantined)
+        return self.published + self.unchanged + self.vanished + len(self.quarantined) - self.earlier
 
     @property
     def bottleneck(self) -> str:
@@ -208,6 +246,8 @@ class Tally:
             "documents": self.published,
             "unchanged": self.unchanged,
             "quarantined": len(self.quarantined),
+            "left_out": dict(islice(self.left_out.items(), NAMED)),
+            "restored": self.restored,
             "parts": self.parts,
             "chunks": self.chunks,
             "tokens": self.tokens,
@@ -236,6 +276,8 @@ class Tally:
             parts=self.parts,
             published=self.published,
             quarantined=tuple(sorted(self.quarantined.items())),
+            left_out=tuple(sorted(self.left_out.items())),
+            restored=self.restored,
             chunks=self.chunks,
             tokens=self.tokens,
             embed_s=self.stages["embed"],

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from ingest.indexing import Fetching, Indexer, Read
-from ingest.jobs import Enqueued, Listener, Planned, Published, Quarantined, Summary, Tally, Unchanged
+from ingest.jobs import (
+    Enqueued,
+    LeftOut,
+    Listener,
+    Planned,
+    Published,
+    Quarantined,
+    Summary,
+    Tally,
+    Unchanged,
+)
 from ingest.parsing.plugin import Parser, Plugins
 from ingest.run import Run, Wanted, opened
 from ingest.runners.local import LocalRunner
@@ -98,7 +108,7 @@ class Pipeline:
         shelf = self._shelf(source, wanted)
         changes = await self._changes(source, shelf)
         async with self.job(shelf, wanted, generation, on_event) as run:
-            await self.upkeep.reconcile(generation)
+            await self.upkeep.reconcile(generation, run.tally)
             await asyncio.to_thread(self._plan, changes, shelf, wanted, run)
             await asyncio.to_thread(
                 self.jobs.move_cursor, shelf.tenant, shelf.collection, shelf.source, changes.cursor
@@ -120,7 +130,7 @@ class Pipeline:
         shelf = Shelf("", "", (), READING)
         async with self.job(shelf, Wanted(), generation, on_event, only=job) as run:
             if job is None:
-                await self.upkeep.reconcile(generation)
+                await self.upkeep.reconcile(generation, run.tally)
             count, size = await asyncio.to_thread(self.queue.waiting, {""}, job)
             resumed = 0 if job else count
             run.tally(Planned(0, 0, 0, 0, waiting=count, resumed=resumed, waiting_bytes=size))
@@ -132,7 +142,7 @@ class Pipeline:
 
     async def reconcile(self) -> None:
         """Make catalog and index agree, after whatever happened to either."""
-        await self.upkeep.reconcile(await self._generation())
+        await self.upkeep.reconcile(await self._generation(), Tally())
 
     async def preview(self, source: Source, wanted: Wanted) -> tuple[Plan, Changes]:
         """What a run would do; nothing is changed."""
@@ -213,11 +223,11 @@ class Pipeline:
             )
         )
         for name, reason in changes.problems:
-            run.tally(Quarantined(name, reason))
+            run.tally(LeftOut(name, reason))
         if not wanted.retry:
             ids = [shelf.document_id(item.uri) for item in plan.quarantined]
             for uri, reason in self.queue.reasons(ids):
-                run.tally(Quarantined(uri, reason))
+                run.tally(Quarantined(uri, reason, earlier=True))
 
     async def _work(self, sources: Mapping[str, Source], generation: Generation, run: Run) -> None:
         """Process what waits, if anything does: the parse workers take a second to start."""

@@ -71,7 +71,7 @@ class Rebuild:
         """Retire what a killed run left half-filled."""
         await asyncio.to_thread(self._catalog.retire_filling, generation.number)
         lost = await self._pipeline.upkeep.compare(generation)
-        await asyncio.to_thread(self._catalog.retire_versions, lost)
+        await asyncio.to_thread(self._catalog.retire_versions, list(lost))
         await self._pipeline.upkeep.purge()
 
     def _claims(self, generation: Generation, failed: Mapping[str, str]) -> deque[Claim]:

@@ -16,6 +16,7 @@ from rag.store.queue import Queue, Shelf
 from rag.types import JobState, Principal
 
 REPORT_S = 1.0
+INTERRUPTED = "it was interrupted; the next run goes on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ async def opened(
     job = await asyncio.to_thread(begin, jobs, shelf, wanted) if only is None else only
     run = Run(job, jobs, queue, runner, tally, shelf.source, only=only)
     reporting = asyncio.create_task(run.keep_reporting())
-    error = "it was interrupted"
+    error = INTERRUPTED
     try:
         yield run
         error = ""

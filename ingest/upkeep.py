@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, select
 
+from ingest.jobs import Restored, Tally
 from rag.store.catalog import Catalog
 from rag.store.database import batches
 from rag.store.generations import Generation, Generations
 from rag.store.indexes import Indexes
 from rag.store.originals import Originals
 from rag.store.queue import Queue
+from rag.store.refill import put_back
 from rag.store.revocation import revoke_kv
 from rag.store.tables import documents, versions
 
@@ -25,26 +28,43 @@ class Upkeep:
         self._generations = Generations(catalog.database)
         self._originals = Originals(catalog.home)
 
-    async def reconcile(self, generation: Generation) -> None:
-        """Make catalog and index agree: unknown points go, documents that lost points are done again."""
+    async def reconcile(self, generation: Generation, tally: Tally) -> None:
+        """Make catalog and index agree: unknown points go, lost ones are made again from the catalog's text.
+
+        Documents of which the catalog lost text too are read again.
+        """
         await asyncio.to_thread(self._queue.retire_orphans)
-        lost = await self.compare(generation)
-        if lost:
-            await asyncio.to_thread(self._queue.requeue, lost)
+        if lost := await self.compare(generation):
+            await self._restore(lost, generation, tally)
         await self.regroup(generation)
         await self.purge()
         await asyncio.to_thread(self._sweep_originals)
 
-    async def compare(self, generation: Generation) -> list[int]:
-        """Delete the points of a generation's index that nobody knows; the versions that lost some."""
+    async def compare(self, generation: Generation) -> dict[int, int]:
+        """Delete the points of a generation's index that nobody knows; versions that lost some, with the
+        number that they should have."""
         vectors = self._indexes.of(generation)
         # The index first: a version that appears there later was opened in the catalog before that.
         indexed = await vectors.versions()
         hidden = set(await asyncio.to_thread(self._catalog.hidden_versions))
         known = await asyncio.to_thread(self._catalog.complete_versions, generation.number)
         await vectors.delete([each for each in indexed if each not in hidden and each not in known])
-        short = [version for version, count in known.items() if indexed.get(version, 0) != count]
-        return [version for version in short if await vectors.settle(version) != known[version]]
+        short = {version: count for version, count in known.items() if indexed.get(version, 0) != count}
+        return {version: count for version, count in short.items() if await vectors.settle(version) != count}
+
+    async def _restore(self, lost: Mapping[int, int], generation: Generation, tally: Tally) -> None:
+        """Write lost points again; the documents of which that does not give all are queued."""
+        vectors, total = self._indexes.of(generation), sum(lost.values())
+
+        def wrote(chunks: int, took: Mapping[str, Any]) -> None:
+            tally(Restored(chunks, total, took["tokens"], took["embed_s"], took["write_s"]))
+
+        left = [
+            version
+            for version, count in lost.items()
+            if await put_back(self._catalog, vectors, version, wrote) != count
+        ]
+        await asyncio.to_thread(self._queue.requeue, left)
 
     async def regroup(self, generation: Generation) -> None:
         """Bring the rights of documents, which already bind every reader, into the index."""

@@ -14,7 +14,7 @@ from rich.table import Table
 from ingest.commands.deeds import record
 from ingest.commands.opening import Json, opened
 from ingest.commands.show import cell
-from ingest.commands.work import FAILED, Work, chosen, parsers_of
+from ingest.commands.work import FAILED, INTERRUPTED, Work, chosen, parsers_of
 from ingest.erasure import Receipt, erase
 from ingest.run import Wanted
 from rag.errors import NotFound
@@ -51,7 +51,8 @@ def ingest(
     """Bring the index up to date with files, folders and declared sources: add, replace, remove what is gone.
 
     Unchanged content is skipped; after Ctrl-C or a crash the next run goes on where this one was.
-    Exit status: 0 every document is live, 1 an error, 2 wrong usage, 3 some documents are quarantined.
+    Exit status: 0 every document is live, 1 an error, 2 wrong usage, 3 something is quarantined or left out,
+    130 Ctrl-C.
     """
     wanted = Wanted(
         collection=collection,
@@ -71,7 +72,16 @@ def ingest(
     elif keep_watch:
         asyncio.run(work.watch())
     else:
-        raise typer.Exit(asyncio.run(work.once(as_json=as_json)))
+        raise typer.Exit(once(work, as_json=as_json))
+
+
+def once(work: Work, *, as_json: bool) -> int:
+    """Do it; the exit status."""
+    try:
+        return asyncio.run(work.once(as_json=as_json))
+    except KeyboardInterrupt:
+        typer.secho("rag: interrupted; what is published stays, the next run goes on", fg="yellow", err=True)
+        return INTERRUPTED
 
 
 def status(context: typer.Context, as_json: Json = False) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
 
 import typer
 from rich.console import Console
@@ -24,10 +23,12 @@ from ingest.jobs import (
     Planned,
     Published,
     Quarantined,
+    Restored,
     Summary,
     Tally,
     Unchanged,
 )
+from ingest.run import INTERRUPTED
 from ingest.sources.source import Changes
 from rag.store.jobs import Job
 from rag.store.plan import Plan
@@ -52,8 +53,10 @@ def progress(*, quiet: bool) -> Iterator[Listener]:
         def listener(event: Event) -> None:
             mirror(event)
             match event:
+                case Restored():
+                    bar.update(task, description=f"index: {mirror.restored} of {event.total} chunks put back")
                 case Planned():
-                    bar.update(task, total=event.waiting)
+                    bar.update(task, description="ingest", total=event.waiting)
                 case Enqueued():
                     bar.update(task, total=(bar.tasks[0].total or 0) + event.parts)
                 case Embedded():
@@ -61,7 +64,7 @@ def progress(*, quiet: bool) -> Iterator[Listener]:
                     chunks = mirror.embedded
                     slow = f", waiting for {mirror.bottleneck}" if mirror.bottleneck else ""
                     bar.update(task, chunks=chunks, rate=f"{chunks / elapsed:.0f}/s", slow=slow)
-                case Published() | Quarantined() | Unchanged():
+                case Published() | Quarantined(earlier=False) | Unchanged():
                     bar.advance(task)
                 case _:
                     pass
@@ -70,8 +73,9 @@ def progress(*, quiet: bool) -> Iterator[Listener]:
 
 
 def show(summary: Summary) -> None:
-    """The summary line, then one line per quarantined document."""
-    typer.echo(str(summary))
+    """The summary line, then one line for everything that was quarantined or left out."""
+    # A reason may name a file.
+    typer.echo(visible(str(summary)))
     if summary.chunks:
         rate = summary.chunks / summary.seconds
         slow = f", most of the time in {summary.bottleneck}" if summary.bottleneck else ""
@@ -81,7 +85,9 @@ def show(summary: Summary) -> None:
     if summary.stopped:
         typer.secho(f"  {summary.job} was {summary.stopped}", fg="yellow", err=True)
     for uri, reason in summary.quarantined:
-        typer.secho(f"  quarantined {visible(uri)}: {reason}", fg="yellow", err=True)
+        typer.secho(f"  quarantined {visible(uri)}: {visible(reason)}", fg="yellow", err=True)
+    for uri, reason in summary.left_out:
+        typer.secho(f"  left out {visible(uri)}: {visible(reason)}", fg="yellow", err=True)
 
 
 def cell(text: str) -> Text:
@@ -92,7 +98,9 @@ def cell(text: str) -> Text:
 def jobs_table(jobs: Sequence[Job]) -> Table:
     """Runs, newest first, with how far each is."""
     table = Table("job", "state", "source", "collection", "done", "waiting", "quarantined", "rate", box=None)
-    table.columns[0].no_wrap = True
+    for column in (0, 1, 4, 5, 6):
+        table.columns[column].no_wrap = True
+        table.columns[column].min_width = len(str(table.columns[column].header))
     for job in jobs:
         table.add_row(
             job.id,
@@ -102,24 +110,25 @@ def jobs_table(jobs: Sequence[Job]) -> Table:
             str(job.progress.get("documents", 0)),
             str(job.waiting),
             str(job.quarantined),
-            pace(job.progress),
+            pace(job),
         )
     return table
 
 
 def state_of(job: Job) -> str:
-    """The state of a run in one word; a dead one that still says running is interrupted."""
-    if job.state is JobState.RUNNING and not job.alive:
+    """The state of a run in one word; one that ended before its time is interrupted, not failed."""
+    if not job.alive and (job.state is JobState.RUNNING or job.error == INTERRUPTED):
         return "interrupted"
     return str(job.state)
 
 
-def pace(progress: Mapping[str, Any]) -> str:
-    """How fast a run is, what it waits for, and when it will be through."""
+def pace(job: Job) -> str:
+    """How fast a run is or was; while it goes on, what it waits for and when it will be through."""
+    progress = job.progress
     if not progress.get("seconds") or not progress.get("chunks"):
         return ""
     rate = f"{progress['chunks'] / progress['seconds']:.1f} chunks/s"
-    if not progress.get("waiting"):
+    if not job.alive or not progress.get("waiting"):
         return rate
     eta = f", {duration(progress['eta_s'])} to go" if progress.get("eta_s") else ""
     return f"{rate}, waiting for {progress['bottleneck']}{eta}"
@@ -140,7 +149,9 @@ def details(job: Job) -> Iterator[str]:
             f"{job.quarantined} quarantined, {job.waiting} waiting"
         )
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in progress["stages"].items())
-        yield f"  {stages} ({progress['workers']} readers); {pace(progress) or 'nothing embedded'}"
+        yield f"  {stages} ({progress['workers']} readers); {pace(job) or 'nothing embedded'}"
+        for uri, reason in progress.get("left_out", {}).items():
+            yield f"  left out {visible(uri)}: {visible(reason)}"
 
 
 def show_plan(
@@ -165,6 +176,6 @@ def show_plan(
         for uri in difference[kind]:
             typer.echo(f"{sign} {visible(uri)}")
     for uri, reason in changes.problems:
-        typer.secho(f"! {visible(uri)}: {reason}", fg="yellow")
+        typer.secho(f"! {visible(uri)}: {visible(reason)}", fg="yellow")
     typer.echo(f"{len(plan.unchanged)} unchanged, {len(plan.quarantined)} quarantined")
     typer.secho(str(expected), dim=True)

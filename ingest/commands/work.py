@@ -28,7 +28,7 @@ from rag.accounts.audit import Result
 from rag.cost.rates import rates_of
 from rag.errors import RagError, SettingsError
 
-FAILED, SOME_QUARANTINED = 1, 3
+FAILED, SOME_MISSING, INTERRUPTED = 1, 3, 130
 INGESTED = "documents.create"  # as the audit log calls uploads too
 CONFIG = Path("ingest.toml")
 
@@ -76,7 +76,7 @@ class Work:
                 show(summary)
         if failed:
             return FAILED
-        return SOME_QUARANTINED if any(each.quarantined for each in summaries) else 0
+        return SOME_MISSING if any(each.quarantined or each.left_out for each in summaries) else 0
 
     async def preview(self, *, as_json: bool) -> None:
         """Print what a run would do and take, source by source. Nothing is changed."""

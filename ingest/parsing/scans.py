@@ -138,7 +138,9 @@ def frames(data: bytes) -> Iterator[Any]:
                 if number and image.format in ("GIF", "WEBP", "PNG"):
                     return  # an animation: what it says, its first picture says
                 yield flattened(frame)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise LimitExceeded(f"a picture of more than {MAX_IMAGE_PIXELS // 10**6} million pixels") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise Damaged(f"the picture cannot be decoded: {type(error).__name__}") from None
 
 

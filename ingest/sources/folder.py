@@ -26,6 +26,8 @@ RACY_NS = 2_000_000_000
 NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 
 LEADS_OUT = 'is a link that leads out of the folder: name its target as a source too, or set links = "all"'
+LEADS_NOWHERE = "is a link to something that is not there"
+NO_FILE = "is no file but a pipe, a socket or a device"
 
 Readers = frozenset[str] | None  # None: everybody
 
@@ -149,11 +151,16 @@ class FolderSource:
         walk = Walk(now_ns)
         if self._home.exists():
             walk.seen.add(identity(os.stat(self._home)))
+        try:
+            about = root.stat()
+        except OSError as error:
+            said = f": {error.strerror}" if error.errno != errno.ENOENT else ""
+            raise NotFound(f"no file or folder {shown(str(root))}{said}") from None
         if root.is_file():
-            self._look_at(walk, root.as_posix(), root.name, root.stat(), None)
+            self._look_at(walk, root.as_posix(), root.name, about, None)
             return walk
-        if not root.exists():
-            raise NotFound(f"no file or folder {root}")
+        if not root.is_dir():
+            raise NotFound(f"{root} {NO_FILE}, and no folder")
         if not os.access(root, os.R_OK | os.X_OK):
             raise SourceError(f"{root} may not be read by this user")
         ahead: list[tuple[str, str, Readers]] = [(root.as_posix(), "", None)]
@@ -183,16 +190,26 @@ class FolderSource:
                 continue
             path = f"{relative}/{entry.name}" if relative else entry.name
             try:
-                if entry.is_symlink() and self._leads_out(entry.path):
-                    walk.problems.append((shown(entry.path), LEADS_OUT))
-                elif entry.is_dir():
-                    if not self._selection.skips(path):
-                        folders.append((entry.path, path, within))
-                elif entry.is_file():
+                is_folder = entry.is_dir()
+                if self._selection.skips(path) if is_folder else not self._selection.takes(path):
+                    continue
+                if problem := self._obstacle(entry):
+                    walk.problems.append((shown(entry.path), problem))
+                elif is_folder:
+                    folders.append((entry.path, path, within))
+                else:
                     self._look_at(walk, entry.path, path, entry.stat(), within)
             except OSError as error:
                 walk.failed(entry.path, error)
         return folders
+
+    def _obstacle(self, entry: os.DirEntry[str]) -> str:
+        """Why nothing is taken from an entry; empty: it is a file or a folder of ours."""
+        if entry.is_symlink() and self._leads_out(entry.path):
+            return LEADS_OUT
+        if entry.is_dir() or entry.is_file():
+            return ""
+        return LEADS_NOWHERE if entry.is_symlink() and not os.path.exists(entry.path) else NO_FILE
 
     def _leads_out(self, path: str) -> bool:
         """Whether a path ends outside our folders, by whatever links are on the way."""

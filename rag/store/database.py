@@ -46,7 +46,13 @@ class Database:
         self.path = home / FILE
         if not url:
             # For its owner only, whoever made the home; SQLite gives its log the rights of the file.
-            self.path.touch(mode=0o600)
+            try:
+                self.path.touch(mode=0o600)
+            except OSError as error:
+                raise IndexUnavailable(
+                    f"{self.path} cannot be written: {error.strerror}; give this user the right, or choose "
+                    "another home"
+                ) from None
         self.engine = postgres.connect(url) if url else connect(self.path)
         self.name = self.engine.url.render_as_string() if url else str(self.path)
         self._snapshots = self.engine.execution_options(**postgres.SNAPSHOT) if url else self.engine

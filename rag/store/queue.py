@@ -21,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 
+from rag.errors import LimitExceeded
 from rag.store.catalog import remove_one
 from rag.store.database import Database, batches
 from rag.store.plan import Listed, Plan, Shelf, is_under, plan, reader_in
@@ -34,6 +35,8 @@ TO_DO = (DocumentState.PENDING, *IN_WORK)
 HELD_BY = ("state", "worker", "lease_until")
 HELD_JOBS = (JobState.PAUSED, JobState.CANCELLED)
 UPLOADS = "upload"  # the source of documents that came over the API; we keep their bytes
+# Taken from one file: archives in archives would else make a million documents of 200 KB.
+MAX_PARTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +382,11 @@ def put(
 
 
 def replace_parts(connection: Connection, claim: Claim, parts: Sequence[Listed], recipe: str) -> list[str]:
-    """Make these the parts of a container: new and changed ones wait, others go. Ids of those gone."""
+    """Make these the parts of a container: new and changed ones wait, others go. Ids of those gone.
+
+    Raises LimitExceeded when the file that they came with would hold more than MAX_PARTS.
+    """
+    check_parts(connection, claim, parts)
     shelf = Shelf(claim.tenant, claim.collection, claim.groups, recipe, claim.labels, claim.source)
     query = select(documents).where(documents.c.parent == claim.document_id)
     known = {row.uri: row for row in connection.execute(query)}
@@ -390,6 +397,21 @@ def replace_parts(connection: Connection, claim: Claim, parts: Sequence[Listed],
     for row in known.values():
         remove_one(connection, row.id)
     return [row.id for row in known.values()]
+
+
+def check_parts(connection: Connection, claim: Claim, parts: Sequence[Listed]) -> None:
+    """Raises LimitExceeded when a part of a file brings more documents than one file may."""
+    if claim.parent is None or not parts:
+        return
+    root: str = claim.parent
+    while above := connection.execute(select(documents.c.parent).where(documents.c.id == root)).scalar():
+        root = above
+    here = len(family(connection, root)) - len(family(connection, claim.document_id)) + len(parts)
+    if here > MAX_PARTS:
+        raise LimitExceeded(
+            f"with its {len(parts)} documents the file that it came with would hold {here}, "
+            f"the limit is {MAX_PARTS}"
+        )
 
 
 def family(connection: Connection, document_id: str) -> list[str]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from ingest.commands.show import state_of
 from ingest.pipeline import Pipeline
 from rag.settings import IngestSettings, Settings
 from rag.store.catalog import Catalog
 from rag.store.generations import Generations
 from rag.store.indexes import IndexProcesses
+from rag.store.jobs import Jobs
 from rag.store.vectors import Vectors
 from rag.types import DocumentState, Principal
 
@@ -172,3 +177,52 @@ def test_the_developer_set_survives_three_kills_at_random_moments(tmp_path: Path
             await indexes.stop()
 
     asyncio.run(inspect())
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_says_that_the_next_run_goes_on_and_leaves_no_process(tmp_path: Path, times: int) -> None:
+    """Also for somebody who presses it twice."""
+    docs, home = tmp_path / "docs", tmp_path / "home"
+    docs.mkdir()
+    for number in range(200):
+        (docs / f"{number}.txt").write_text(f"Room {number} has {number + 3} chairs.")
+    command = [sys.executable, "-m", "rag.cli", "--home", str(home), "ingest", str(docs)]
+    # Started by a background job, a child would inherit that Ctrl-C is ignored.
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with closing(Catalog(home)) as catalog:
+        wait_for(lambda: catalog.counts()[DocumentState.LIVE] > 0)
+        for _ in range(times):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        _, said = process.communicate(timeout=60)
+        assert catalog.counts()[DocumentState.PENDING] > 0, "nothing was given up"
+        (job,) = Jobs(catalog.database).all(Principal())
+        assert state_of(job) == "interrupted"
+    if times == 1:
+        assert process.returncode == 130
+        assert "interrupted; what is published stays, the next run goes on" in said
+    assert "Traceback" not in said
+    wait_for(lambda: not processes_of(home))
+
+
+def wait_for(true: Callable[[], bool], seconds: float = 90) -> None:
+    """Until it is so. Raises AssertionError when it takes too long."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def processes_of(home: Path) -> list[str]:
+    """Command lines of living processes that name a home."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            found += [line] if str(home) in line else []
+    return found

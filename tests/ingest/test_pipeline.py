@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
-from ingest.jobs import Event, Planned, Published, Summary
+from ingest.commands.show import details
+from ingest.jobs import Event, Parsed, Planned, Published, Restored, Summary, Tally
 from ingest.pipeline import Pipeline
 from rag.errors import DiskFull, NotFound, SettingsError, SourceError, WorkerDied
 from rag.store.catalog import Catalog
+from rag.store.tables import chunks
 from rag.types import DocumentState, Principal
 
 Run = Callable[..., Summary]
+LOOPS = "Too many levels of symbolic links"
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +107,59 @@ def test_points_that_nobody_knows_are_deleted_and_lost_ones_made_again(
     run(docs)
     assert "stranger" not in vectors.points
     assert asyncio.run(vectors.versions()) == catalog.live_versions()
+
+
+def test_an_emptied_index_is_filled_from_the_catalog_without_a_look_at_any_file(
+    run: Run, docs: Path, tmp_path: Path, catalog: Catalog, vectors: Any
+) -> None:
+    """Also where the source cannot be reached any more: reading again would have removed the documents."""
+    run(docs)
+    before, vectors.points = vectors.points, {}
+    docs.rename(tmp_path / "not mounted")
+    (tmp_path / "other").mkdir()
+    events: list[Event] = []
+    summary = run(tmp_path / "other", on_event=events.append)
+    assert (summary.restored, summary.published, summary.resumed) == (2, 0, 0)
+    assert vectors.points == before
+    assert [event.total for event in events if isinstance(event, Restored)] == [2, 2]
+    assert not any(isinstance(event, Parsed) for event in events)
+    assert catalog.counts()[DocumentState.LIVE] == 2
+    assert "2 chunks put back into the index" in str(summary)
+
+
+def test_a_document_of_which_the_catalog_lost_text_too_is_read_again(
+    run: Run, docs: Path, catalog: Catalog, vectors: Any
+) -> None:
+    run(docs)
+    vectors.points.clear()
+    with catalog.database.writing() as connection:
+        connection.execute(chunks.delete().where(chunks.c.text.contains("28 days")))
+    summary = run(docs)
+    assert (summary.restored, summary.published, summary.resumed) == (1, 1, 1)
+    assert sorted(text for _, text in vectors.points.values())[1].startswith("Leave\nEmployees have 28 days")
+    assert asyncio.run(vectors.versions()) == catalog.live_versions()
+
+
+def test_what_cannot_be_listed_is_left_out_with_its_reason_and_the_job_remembers_it(
+    run: Run, docs: Path, pipeline: Pipeline
+) -> None:
+    (docs / "round").symlink_to("round")
+    summary = run(docs)
+    assert counts(summary) == (2, 0, 0, 0, 0)
+    ((uri, reason),) = summary.left_out
+    assert uri == f"{docs}/round" and reason == LOOPS
+    assert str(summary).endswith(f"1 left out: {LOOPS}")
+    job = pipeline.jobs.get(summary.job, Principal())
+    assert (job.quarantined, job.progress["quarantined"]) == (0, 0)
+    assert f"  left out {docs}/round: {LOOPS}" in list(details(job))
+
+
+def test_what_was_set_aside_earlier_does_not_count_as_done_now(run: Run, docs: Path) -> None:
+    (docs / "empty.txt").write_bytes(b"")
+    run(docs)
+    tally = Tally()
+    run(docs, on_event=tally)
+    assert (len(tally.quarantined), tally.done) == (1, 0)
 
 
 def test_an_index_that_dies_over_a_document_sets_it_aside_after_three_times(

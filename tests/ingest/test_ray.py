@@ -52,7 +52,8 @@ def kill() -> Iterator[Callable[[int], None]]:
     import ray
     from ray.cluster_utils import Cluster
 
-    small = {"object_store_memory": 100_000_000}
+    # Neither a dashboard nor its log reader: on a busy machine Ray gives up a node that takes 15 s to start.
+    small = {"object_store_memory": 100_000_000, "include_dashboard": False, "include_log_monitor": False}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
     nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(2)]
     ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)

@@ -160,6 +160,24 @@ def test_a_source_that_keeps_failing_is_named(
     }
 
 
+def test_archives_in_archives_end_at_a_number_of_documents(
+    run: Run, docs: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bomb of the developer set holds 111,110 in eleven kilobytes."""
+    monkeypatch.setattr("rag.store.queue.MAX_PARTS", 10)
+    inner = box(**{f"n{number}__txt": f"Note {number}." for number in range(3)})
+    with zipfile.ZipFile(docs / "bomb.zip", "w") as archive:
+        for number in range(4):
+            archive.writestr(f"{number}.zip", inner)
+    summary = run(docs)
+    reasons = {reason for _, reason in summary.quarantined}
+    assert reasons == {"with its 3 documents the file that it came with would hold 13, the limit is 10"}
+    assert len(summary.quarantined) == 2, "two of the four were within it"
+    inside = [each for each in catalog.documents(Principal()) if "bomb.zip!/" in each.uri]
+    assert len(inside) == 10
+    assert (run(docs).parts, len(run(docs).quarantined)) == (0, 0), "nor does a second run take them in"
+
+
 def test_erasing_leaves_nothing_and_says_what_was_looked_at(
     run: Run, docs: Path, pipeline: Pipeline, catalog: Catalog
 ) -> None:

@@ -74,6 +74,9 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
     data = saved(Image.new("1", (20_000, 6_000)), "PNG")
     with pytest.raises(LimitExceeded, match="20000 x 6000 pixels"):
         list(scans.frames(data))
+    # So many that the library refuses it before it tells the size.
+    with pytest.raises(LimitExceeded, match="more than 100 million pixels"):
+        list(scans.frames(saved(Image.new("1", (20000, 20000)), "PNG")))
 
 
 def test_what_is_no_picture_is_damaged() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ingest.sources import folder as folder_module
-from ingest.sources.folder import FolderSource, Links
+from ingest.sources.folder import LEADS_NOWHERE, LEADS_OUT, NO_FILE, FolderSource, Links
 from ingest.sources.selection import Rule, Selection
 from rag.errors import LimitExceeded, NotFound, SourceError
 
@@ -161,9 +161,30 @@ def test_a_disk_that_fails_does_not_make_documents_disappear(
     assert changes.problems == ((f"{docs}/hr/deep", "Input/output error"),)
 
 
+def test_what_is_no_file_is_named_unless_it_was_excluded(source: Any, docs: Path) -> None:
+    """Nothing that lies in a folder is passed over in silence; a pipe that was opened would never end."""
+    os.mkfifo(docs / "pipe.txt")
+    (docs / "nowhere.txt").symlink_to("not there")
+    (docs / "out.txt").symlink_to("/etc/passwd")
+    (docs / "away").symlink_to("/etc")
+    names = {Path(uri).name: reason for uri, reason in source().changes().problems}
+    assert names == {
+        "pipe.txt": NO_FILE,
+        "nowhere.txt": LEADS_NOWHERE,
+        "out.txt": LEADS_OUT,
+        "away": LEADS_OUT,
+    }
+    some = Selection(exclude=("pipe.txt", "nowhere.txt", "out.txt", "away/"))
+    assert source(selection=some).changes().problems == ()
+    with pytest.raises(NotFound, match="pipe.txt is no file but a pipe"):
+        source(docs / "pipe.txt").changes()
+
+
 def test_a_path_that_is_not_there_is_an_error(source: Any, docs: Path) -> None:
-    with pytest.raises(NotFound, match="no file or folder"):
+    with pytest.raises(NotFound, match=r"no file or folder .*nothing$"):
         source(docs / "nothing").changes()
+    with pytest.raises(NotFound, match="no file or folder .*: File name too long"):
+        source(docs / ("n" * 300)).changes()
 
 
 def test_fetch_gives_the_file_itself_within_the_limits(source: Any, docs: Path, tmp_path: Path) -> None:

@@ -108,3 +108,9 @@ def test_what_was_deleted_leaves_the_log_too(tmp_path: Path) -> None:
     assert made.wipe() == {"pages in the write-ahead log": 0}
     assert b"heliotrope" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
     made.close()
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    # Where not even root may make a file.
+    with pytest.raises(IndexUnavailable, match="/proc/self/permafrost.db cannot be written: .*another home"):
+        Database(Path("/proc/self"))

@@ -14,7 +14,9 @@ from rag.store.generations import Generations
 from rag.store.indexes import IndexProcesses, recipe_of
 from rag.store.intake import Intake
 from rag.store.queue import Listed, Queue, Shelf
-from rag.store.refill import refill
+from rag.store.refill import put_back, refill
+from rag.store.tables import versions
+from rag.store.vectors import Vectors
 from rag.store.versions import Description
 from rag.types import Chunk, Principal
 
@@ -60,5 +62,22 @@ async def story(catalog: Catalog, settings: Settings) -> None:
         await vectors.delete([secret])
         assert (await refill(catalog, vectors, generation)).versions == 1
         assert (await refill(catalog, vectors, generation)).chunks == 0
+        await removed_meanwhile(catalog, vectors, secret)
     finally:
         await indexes.stop()
+
+
+async def removed_meanwhile(catalog: Catalog, vectors: Vectors, version: int) -> None:
+    """A document that loses a reader, then goes, between the look into the catalog and the writing."""
+    (document,) = catalog.documents(Principal(groups=("board",)))[-1:]
+
+    def narrow(*_: object) -> None:
+        with catalog.database.writing() as connection:
+            connection.execute(versions.update().where(versions.c.version == version).values(groups=["ceo"]))
+
+    assert await put_back(catalog, vectors, version, narrow) == 1
+    legs = await vectors.search("blue heron", access=Access("default", ("board",)), limit=3)
+    assert legs.sparse == [], "the rights of now are those of the points"
+    assert await put_back(catalog, vectors, version, lambda *_: catalog.remove(document.id)) == 0
+    assert version not in await vectors.versions()
+    assert await put_back(catalog, vectors, version, narrow) == 0
