@@ -10,7 +10,7 @@ from pydantic.config import JsonDict
 
 from rag.errors import RagError, WorkerError, by_name
 from rag.store.jobs import Job
-from rag.types import Answer, Chunk, Citation, Cost, Document, Outcome, Passage, Usage
+from rag.types import Answer, Box, Chunk, Citation, Cost, Document, Outcome, Passage, Usage
 
 AUTO = "auto"
 # OpenAI clients send null for what is not set; rag/api/openapi.py says so in the document.
@@ -313,6 +313,13 @@ class ChunksReply(BaseModel):
     object: Literal["list"] = "list"
     chunks: list[Chunk]
     next: int | None = None
+
+
+class LinesReply(BaseModel):
+    """Where the printed lines of some words of a chunk stand; none where the format has no pages."""
+
+    object: Literal["list"] = "list"
+    boxes: list[Box]
 
 
 class UploadReply(BaseModel):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeVar
 
-from ingest.parsing.words import Word, around
+from ingest.parsing.words import Placed, Word, around
 
 BROKEN = 0.2  # share of steps from row to row that go back up without going to the right
 FEWEST = 5
 GUTTER = 8.0  # points: the least white between two columns
+
+P = TypeVar("P", bound=Placed)
 
 
 def mended(rows: Sequence[Sequence[Word]]) -> list[Sequence[Word]]:
@@ -47,9 +50,9 @@ def columns(words: Sequence[Word]) -> list[list[Word]]:
     return [list(words)]
 
 
-def visual_rows(words: Sequence[Word]) -> list[list[Word]]:
-    """Words, sorted by their top, as rows from left to right."""
-    rows: list[list[Word]] = []
+def visual_rows(words: Sequence[P]) -> list[list[P]]:
+    """Words, or letters, sorted by their top, as rows from left to right."""
+    rows: list[list[P]] = []
     for word in words:
         middle = (word.top + word.bottom) / 2
         if rows and rows[-1][0].top <= middle <= rows[-1][0].bottom:

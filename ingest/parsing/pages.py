@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from ingest.parsing.words import CUT, Edges, Face, Word
+from ingest.parsing.words import CUT, Edges, Face, Letter, Word
 from rag.errors import Damaged, NeedsPassword
 
 # A page with more objects than this is a plan or a bomb: its rules are not looked at.
@@ -43,6 +43,7 @@ def plain(function: Any, result: Any, *arguments: Any) -> Callable[..., Any]:
 four_floats = struct.Struct("4f").unpack_from  # left, top, right, bottom of an FS_RECTF
 POINTER, INT = ctypes.c_void_p, ctypes.c_int
 get_box = plain(pdfium.FPDFText_GetLooseCharBox, INT, POINTER, INT, POINTER)
+get_code = plain(pdfium.FPDFText_GetUnicode, INT, POINTER, INT)
 get_object = plain(pdfium.FPDFPage_GetObject, POINTER, POINTER, INT)
 get_type = plain(pdfium.FPDFPageObj_GetType, INT, POINTER)
 get_bounds = plain(pdfium.FPDFPageObj_GetBounds, INT, POINTER, *4 * (POINTER,))
@@ -172,6 +173,22 @@ class Page:
             row.append(word)
         if row:
             yield row
+
+    def letters(self, most: int) -> list[Letter]:
+        """The characters of the page as the content stream has them; none if there are more than `most`."""
+        text_page = self._page.get_textpage()
+        try:
+            count, raw = text_page.count_chars(), ctypes.cast(text_page.raw, POINTER).value
+            box = ctypes.create_string_buffer(16)
+            start, found = ctypes.addressof(box), []
+            for index in range(count if count <= most else 0):
+                code = get_code(raw, index)
+                if get_box(raw, index, start):
+                    left, top, right, bottom = four_floats(box)
+                    found.append(Letter(chr(code), *self.place(left, bottom, right, top)))
+            return found
+        finally:
+            text_page.close()
 
     def drawing(self, most: int = MAX_OBJECTS) -> Drawing:
         """Lines, filled areas and pictures; nothing for a page of more than `most` objects."""

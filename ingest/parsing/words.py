@@ -37,6 +37,16 @@ class Word(NamedTuple):
     face: Face
 
 
+class Letter(NamedTuple):
+    """One character and where it stands."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
 class Edges(NamedTuple):
     """A rectangle on the page."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rag.answering.sentences import Sentence
 from rag.store.catalog import StoredChunk
-from rag.types import Box, Citation, Passage
+from rag.types import Box, Chunk, Citation, Passage
 
 
 class Citations:
@@ -51,12 +51,12 @@ def cite(passage: Passage, sentence: Sentence, *, marker: int, score: float) -> 
         quote=chunk.text[sentence.start : sentence.end],
         start=sentence.start,
         end=sentence.end,
-        page=page_of(passage, sentence),
+        page=page_of(chunk, sentence.start, sentence.end),
         section=" > ".join(chunk.heading_path),
         header=sentence.context,
         score=score,
         version=passage.version,
-        boxes=boxes_of(passage, sentence),
+        boxes=boxes_of(chunk, sentence.start, sentence.end),
     )
 
 
@@ -78,24 +78,24 @@ def quoted(citations: Citations) -> str:
     return "\n".join(f"{spoken(each)} [{each.marker}]" for each in citations.all)
 
 
-def page_of(passage: Passage, sentence: Sentence) -> int | None:
-    """The page of a chunk; over several pages, the one that the sentence's place in the text suggests."""
-    pages = passage.chunk.pages
-    if not pages:
-        return None
-    return pages[min(len(pages) - 1, sentence.start * len(pages) // max(1, len(passage.chunk.text)))]
+def page_of(chunk: Chunk, start: int, end: int) -> int | None:
+    """The page of chunk.text[start:end]; of several, the one that its place in the text suggests."""
+    pages, length, middle = chunk.pages, max(1, len(chunk.text)), (start + end) // 2
+    if boxes := boxes_of(chunk, middle, middle + 1):
+        return boxes[0].page
+    return pages[min(len(pages) - 1, start * len(pages) // length)] if pages else None
 
 
-def boxes_of(passage: Passage, sentence: Sentence) -> tuple[Box, ...]:
-    """The boxes that hold a sentence, the text of the chunk taken to be spread over them by their height."""
-    boxes, length = passage.chunk.boxes, max(1, len(passage.chunk.text))
+def boxes_of(chunk: Chunk, start: int, end: int) -> tuple[Box, ...]:
+    """The boxes that hold chunk.text[start:end], the text taken to be spread over them by their height."""
+    boxes, length = chunk.boxes, max(1, len(chunk.text))
     total = sum(box.bottom - box.top for box in boxes)
     if total <= 0:
         return boxes
     found, above = [], 0.0
     for box in boxes:
         below = above + (box.bottom - box.top) / total
-        if above < sentence.end / length and below > sentence.start / length:
+        if above < end / length and below > start / length:
             found.append(box)
         above = below
     return tuple(found)

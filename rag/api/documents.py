@@ -12,18 +12,19 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
-from urllib.parse import quote
+from urllib.parse import quote as url_quote
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from rag.api.multipart import Form
 from rag.api.state import Asker, Running, Writer
 from rag.errors import BadRequest, NotFound
-from rag.rendering import marks
+from rag.rendering import marks, span
 from rag.store.originals import Originals
 from rag.types import Document, DocumentState
-from rag.wire import ChunksReply, DocumentsReply, Receipt, UploadReply
+from rag.wire import ChunksReply, DocumentsReply, LinesReply, Receipt, UploadReply
 
 router = APIRouter(prefix="/v1/documents")
 Replies = dict[int | str, dict[str, Any]]
@@ -43,6 +44,9 @@ FORM = {
 SCHEMA = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
 FILE = {"type": "string", "format": "binary"}
 BYTES: Replies = {200: {"content": {"application/octet-stream": {"schema": FILE}}}}
+ChunkId = Annotated[str, Query(pattern=r"^[\w-]{1,100}$", description="`chunk_id` of a citation")]
+Start = Annotated[int, Query(ge=0, description="where its quote starts in the chunk")]
+End = Annotated[int | None, Query(ge=1, description="and where it ends; without it, the chunk's end")]
 PICTURE: Replies = {200: {"content": {"image/png": {"schema": FILE}}}}
 
 
@@ -116,6 +120,16 @@ async def chunks(
     return ChunksReply(chunks=page[:limit], next=page[limit - 1].ordinal if len(page) > limit else None)
 
 
+@router.get("/{document_id}/lines")
+async def lines(
+    document_id: str, system: Running, caller: Asker, chunk: ChunkId, start: Start = 0, end: End = None
+) -> LinesReply:
+    """Where the words of a citation are printed, for who shows the document itself."""
+    found = await system.document(document_id, caller)
+    words = await asyncio.to_thread(span, system.catalog, caller, found, chunk, start, end)
+    return LinesReply(boxes=list(await system.page_images.lines(found, words)))
+
+
 @router.get("/{document_id}/pages/{page}.png", response_class=Response, responses=PICTURE)
 async def page_image(
     document_id: str,
@@ -123,12 +137,25 @@ async def page_image(
     system: Running,
     caller: Asker,
     highlight: Annotated[list[str], Query(description="left,top,right,bottom in points")] = [],  # noqa: B006
+    chunk: ChunkId | None = None,
+    start: Start = 0,
+    end: End = None,
 ) -> Response:
-    """A page of a PDF as a picture with boxes marked, such as those of a citation."""
+    """A page of a PDF as a picture, with the words of a citation marked, or boxes.
+
+    `Content-Location` names the page that is shown: of a chunk on several pages, the one its words stand on.
+    """
     found = await system.document(document_id, caller)
-    picture = await system.page_images.png(found, page, marks(page, highlight))
-    headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
-    return Response(picture, media_type="image/png", headers=headers)
+    boxes, quote = marks(page, highlight), None
+    if chunk is not None:
+        quote = await asyncio.to_thread(span, system.catalog, caller, found, chunk, start, end)
+    picture = await system.page_images.draw(found, page, boxes, quote=quote)
+    headers = {
+        "Cache-Control": "private, no-store",
+        "Content-Location": f"/v1/documents/{url_quote(found.id, safe='')}/pages/{picture.page}.png",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(picture.png, media_type="image/png", headers=headers)
 
 
 @router.get("/{document_id}/content", response_class=Response, responses=BYTES)
@@ -143,7 +170,7 @@ async def content(document_id: str, system: Running, caller: Asker) -> Streaming
         "Content-Disposition": disposition(Path(found.uri).name),
         "Content-Length": str(os.fstat(file.fileno()).st_size),
     }
-    return StreamingResponse(pieces(file), media_type="application/octet-stream", headers=headers)
+    return FileStream(file, headers)
 
 
 @router.delete("/{document_id}")
@@ -184,11 +211,24 @@ def opened(document: Document, home: Path) -> BinaryIO:
     raise NotFound(f"the bytes of document {document.id!r} are not here; look at its source")
 
 
+class FileStream(StreamingResponse):
+    """Sends an open file, and closes it however that ends: a reader who is dropped would leave it open."""
+
+    def __init__(self, file: BinaryIO, headers: dict[str, str]) -> None:
+        super().__init__(pieces(file), media_type="application/octet-stream", headers=headers)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
+
+
 async def pieces(file: BinaryIO) -> AsyncIterator[bytes]:
-    """A file piece by piece, closed at the end."""
-    with file:
-        while data := await asyncio.to_thread(file.read, PIECE_BYTES):
-            yield data
+    """A file piece by piece."""
+    while data := await asyncio.to_thread(file.read, PIECE_BYTES):
+        yield data
 
 
 def disposition(name: str) -> str:
@@ -196,4 +236,4 @@ def disposition(name: str) -> str:
     plain = "".join(
         each if each.isascii() and each.isprintable() and each not in '"\\%' else "_" for each in name
     )
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{url_quote(name, safe='')}"

@@ -38,12 +38,16 @@ function openSource(kicker, source) {
 
 // Drawn and not linked: the key travels in a header, which an image's address cannot have.
 async function showPage(source) {
-  const boxes = (source.boxes ?? []).filter((box) => box.page === source.boxes[0].page);
-  if (!boxes.length) return;
-  const marks = new URLSearchParams(boxes.map((box) => ["highlight", [box.left, box.top, box.right, box.bottom].join(",")]));
-  const path = `/v1/documents/${encodeURIComponent(source.document_id)}/pages/${boxes[0].page}.png?${marks}`;
-  const picture = await createImageBitmap(await (await call(path)).blob());
+  if (!source.boxes?.length) return;
+  const words = new URLSearchParams({ chunk: source.chunk_id, start: source.start });
+  if (source.end) words.set("end", source.end);
+  const page = source.page ?? source.boxes[0].page;
+  const response = await call(`/v1/documents/${encodeURIComponent(source.document_id)}/pages/${page}.png?${words}`);
+  const picture = await createImageBitmap(await response.blob());
   if (pictured !== source) return;
+  // Of a chunk on two pages, only who looks for the words knows which of them it is.
+  source.page = Number(response.headers.get("Content-Location").match(/(\d+)\.png$/)[1]);
+  $("source-where").textContent = spot(source);
   [$("page").width, $("page").height] = [picture.width, picture.height];
   $("page").getContext("2d").drawImage(picture, 0, 0);
   $("page").hidden = false;
@@ -81,8 +85,9 @@ function sourceList(sources, kicker) {
 
 function nearest(passages) {
   const seen = new Map();
-  for (const { chunk, title, uri } of passages) {
-    const found = { title, uri, quote: chunk.text, page: chunk.pages[0], section: chunk.heading_path.join(" › ") };
+  for (const { chunk, document_id, title, uri } of passages) {
+    const place = { page: chunk.pages[0], section: chunk.heading_path.join(" › "), boxes: chunk.boxes };
+    const found = { document_id, title, uri, quote: chunk.text, chunk_id: chunk.id, start: 0, ...place };
     if (!seen.has(uri)) seen.set(uri, found);
   }
   return [...seen.values()].slice(0, 3);

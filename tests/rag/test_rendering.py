@@ -53,12 +53,12 @@ def test_a_page_of_a_file_and_of_an_upload_is_drawn_with_its_marks(tmp_path: Pat
                 document("upload://t", data(), source="upload"),
             )
             with pytest.raises(NotFound, match="no page 2"):
-                await images.png(from_folder, 2)
+                await images.draw(from_folder, 2)
             return [
-                await images.png(from_folder, 1),
-                await images.png(from_folder, 1, [replace(box, page=2)]),
-                await images.png(from_folder, 1, [box]),
-                await images.png(uploaded, 1, [box]),
+                (await images.draw(from_folder, 1)).png,
+                (await images.draw(from_folder, 1, [replace(box, page=2)])).png,
+                (await images.draw(from_folder, 1, [box])).png,
+                (await images.draw(uploaded, 1, [box])).png,
             ]
         finally:
             await worker.stop()
@@ -73,7 +73,7 @@ def test_a_format_without_pages_says_where_to_open_it(tmp_path: Path) -> None:
     images = PageImages(Worker("ingest.parsing.rendering:PageService", LIMITS, name="pages"), tmp_path)
     text = document("/leave.md", b"# Leave", media_type="text/markdown")
     with pytest.raises(Unsupported, match=r"'Travel' \(text/markdown\) has no pages .* at 'Leave > Parents'"):
-        asyncio.run(images.png(text, 1, section="Leave > Parents"))
+        asyncio.run(images.draw(text, 1, section="Leave > Parents"))
 
 
 def test_highlights_are_four_numbers() -> None:

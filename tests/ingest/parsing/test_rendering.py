@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ingest.parsing import pdf
-from ingest.parsing.rendering import MARKER, MAX_BOXES, MAX_PIXELS, PageService, png
+from ingest.parsing import pdf, rendering
+from ingest.parsing.quotes import Quote
+from ingest.parsing.rendering import MARKER, MAX_BOXES, MAX_PIXELS, PageService, Wanted, picture_of
+from ingest.parsing.words import Edges
 from rag.errors import Damaged, LimitExceeded, NotFound
 from rag.types import Box
 from tests.bench.pdf_writer import PdfPage, written
@@ -28,7 +30,7 @@ def page(*, rotation: int = 0, width: float = 595, height: float = 842) -> PdfPa
 
 def drawn(data: bytes, number: int = 1, boxes: tuple[Box, ...] = (), dpi: float = 72) -> Image.Image:
     edges = [(box.left, box.top, box.right, box.bottom) for box in boxes]
-    return Image.open(io.BytesIO(png(data, number, edges, dpi)))
+    return Image.open(io.BytesIO(picture_of(data, number, edges, dpi).png))
 
 
 def box_of(data: bytes, line: str) -> Box:
@@ -75,13 +77,13 @@ def test_a_page_that_is_not_there_and_bytes_that_are_no_pdf() -> None:
     with pytest.raises(Damaged):
         drawn(b"not a PDF")
     with pytest.raises(LimitExceeded, match=f"the limit is {MAX_BOXES}"):
-        png(data, 1, [(0, 0, 1, 1)] * (MAX_BOXES + 1))
+        picture_of(data, 1, [(0, 0, 1, 1)] * (MAX_BOXES + 1))
 
 
 def test_a_box_beside_the_page_or_turned_inside_out_marks_nothing() -> None:
     data = written([page()])
-    plain = png(data, 1, [])
-    assert png(data, 1, [(9e9, 9e9, 9.1e9, 9.1e9), (300, 300, 200, 200)]) == plain
+    plain = picture_of(data, 1, [])
+    assert picture_of(data, 1, [(9e9, 9e9, 9.1e9, 9.1e9), (300, 300, 200, 200)]) == plain
 
 
 @pytest.fixture
@@ -101,7 +103,54 @@ def digest(path: Path) -> str:
 
 def test_the_child_draws_what_the_function_draws(file: Path) -> None:
     shown = service().render(str(file), digest(file), 1, [(100, 130, 300, 145)], dpi=72)
-    assert base64.b64decode(shown) == png(file.read_bytes(), 1, [(100, 130, 300, 145)], 72)
+    drawn = picture_of(file.read_bytes(), 1, [(100, 130, 300, 145)], 72)
+    assert (shown["page"], base64.b64decode(shown["png"])) == drawn
+
+
+def test_the_child_marks_the_words_of_a_quote_and_not_the_boxes_of_its_paragraph(file: Path) -> None:
+    text, whole = "\n\n".join(LINES), (90.0, 90.0, 500.0, 400.0)
+    start = text.index("Taxis")
+    shown = service().render(
+        str(file), digest(file), 1, [whole], 72, quote=(text, start, start + 5), area=[(1, whole)]
+    )
+    corners = tinted(Image.open(io.BytesIO(base64.b64decode(shown["png"]))))
+    assert corners == pytest.approx((100, 333, 129, 345), abs=3)
+    ((number, line),) = service().lines(str(file), digest(file), (text, start, start + 5), [(1, whole)])[
+        "lines"
+    ]
+    assert number == 1 and line == pytest.approx(corners, abs=3)
+    elsewhere = service().render(
+        str(file), digest(file), 1, [whole], 72, quote=("Trains", 0, 6), area=[(1, whole)]
+    )
+    corners = tinted(Image.open(io.BytesIO(base64.b64decode(elsewhere["png"]))))
+    assert corners == pytest.approx(whole, abs=3), "words that are not there: the boxes as before"
+
+
+def test_a_quote_on_another_page_of_its_chunk_is_drawn_there() -> None:
+    pages = [page(), page()]
+    pages[1].text(100, 300, "Trains are free.", 12)
+    box = Edges(90, 90, 500, 600)
+    wanted = Wanted(Quote("Taxis are not reimbursed. Trains are free.", 26, 42), ((1, box), (2, box)))
+    drawn = picture_of(written(pages), 1, [box], 72, wanted=wanted)
+    assert drawn.page == 2
+    assert tinted(Image.open(io.BytesIO(drawn.png)))[1] == pytest.approx(842 - 300 - 10, abs=4)
+
+
+def test_a_scan_has_no_characters_and_shows_the_boxes() -> None:
+    scan = PdfPage(300, 200)
+    scan.picture(0, 0, 300, 200, bytes([255] * 600), 30)
+    whole = (20.0, 30.0, 200.0, 60.0)
+    wanted = Wanted(Quote(LINES[0], 0, len(LINES[0])), ((1, Edges(*whole)),))
+    drawn = picture_of(written([scan]), 1, [whole], 72, wanted=wanted)
+    assert tinted(Image.open(io.BytesIO(drawn.png))) == pytest.approx(whole, abs=3)
+
+
+def test_a_page_too_full_to_search_shows_the_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "MAX_LETTERS", 10)
+    whole = (90.0, 90.0, 500.0, 400.0)
+    wanted = Wanted(Quote(LINES[0], 0, len(LINES[0])), ((1, Edges(*whole)),))
+    drawn = picture_of(written([page()]), 1, [whole], 72, wanted=wanted)
+    assert tinted(Image.open(io.BytesIO(drawn.png))) == pytest.approx(whole, abs=3)
 
 
 def test_a_file_that_changed_or_went_is_not_shown(file: Path) -> None:

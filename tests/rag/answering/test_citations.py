@@ -44,6 +44,15 @@ def test_a_citation_carries_version_and_the_boxes_that_hold_its_words() -> None:
     assert second.boxes == (top, bottom, over) and third.boxes == (over,)
 
 
+def test_of_several_pages_a_citation_names_the_one_whose_boxes_hold_the_middle_of_its_words() -> None:
+    end_of_page, next_page = Box(4, 72, 600, 500, 700), Box(5, 72, 100, 500, 700)
+    passage = replace(PASSAGE, chunk=replace(CHUNK, boxes=(end_of_page, next_page)))
+    citations = Citations(3)
+    for sentence in sentences(CHUNK.text):
+        citations.add(passage, sentence, score=0.5)
+    assert [made.page for made in citations.all] == [4, 5, 5]
+
+
 def test_a_citation_stands_only_on_the_live_words_of_its_version() -> None:
     citations = Citations(1)
     citations.add(PASSAGE, sentences(CHUNK.text)[0], score=0.5)

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageChops
 
 from ingest.pipeline import READING
 from rag.errors import Forbidden, NotFound
+from rag.rendering import span
 from rag.store.queue import Listed, Shelf
 from rag.types import Principal, Right
-from tests.bench.pdf_writer import PdfPage, written
+from tests.bench.pdf_writer import PdfPage, text_width, written
 
 pytestmark = pytest.mark.model
 SMUGGLED = "../../etc/\u202eleave\u200b.md"
@@ -275,6 +278,83 @@ def test_a_page_is_shown_with_the_cited_words_marked(house: Any) -> None:
     assert plain.content != marked.content
     for path, status in (("pages/2.png", 404), ("pages/1.png?highlight=here", 400)):
         assert house.http.get(f"/v1/documents/{document_id}/{path}").status_code == status
+
+
+def test_only_the_quoted_words_of_a_chunk_are_marked(house: Any) -> None:
+    page = PdfPage(300, 100)
+    page.text(20, 60, "Hotels are paid up to 140 euros.", 9)
+    page.text(20, 48, "Taxis are not reimbursed at all.", 9)
+    (document_id,) = house.live("quoted", travel__pdf=written([page]))
+    (chunk,) = house.http.get(f"/v1/documents/{document_id}/chunks").json()["chunks"]
+    start = chunk["text"].index("Taxis")
+    place = f"/v1/documents/{document_id}/pages/1.png"
+    reply = house.http.get(place, params={"chunk": chunk["id"], "start": start, "end": start + 5})
+    assert (reply.status_code, reply.headers["content-location"]) == (200, place)
+    left, top, right, bottom = (72 / 110 * edge for edge in yellow(reply.content))
+    assert (left, right) == pytest.approx((20, 20 + text_width("Taxis", 9)), abs=3)
+    assert top > 40, "the line above is not marked"
+    whole = house.http.get(place, params={"chunk": chunk["id"]}).content
+    assert yellow(whole)[1] < yellow(reply.content)[1], "without an end: the whole chunk"
+    lines = house.http.get(
+        f"/v1/documents/{document_id}/lines", params={"chunk": chunk["id"], "start": start}
+    )
+    (box,) = lines.json()["boxes"]
+    assert (box["page"], box["left"]) == (1, pytest.approx(20, abs=1))
+    assert box["top"] == pytest.approx(top, abs=3) and box["bottom"] == pytest.approx(bottom, abs=3)
+
+
+def yellow(picture: bytes) -> tuple[int, int, int, int]:
+    """The corners of what is marked, in pixels."""
+    red, _, blue = Image.open(io.BytesIO(picture)).split()
+    corners = ImageChops.subtract(red, blue).point(lambda value: 255 * (value > 100)).getbbox()
+    assert corners
+    return corners
+
+
+def test_a_quote_on_the_next_page_of_its_chunk_is_shown_there(house: Any) -> None:
+    first, second = PdfPage(300, 200), PdfPage(300, 200)
+    first.text(20, 150, "Hotels are paid up to 140 euros.", 9)
+    second.text(20, 150, "Taxis are not reimbursed at all.", 9)
+    (document_id,) = house.live("turned", travel__pdf=written([first, second]))
+    (chunk,) = house.http.get(f"/v1/documents/{document_id}/chunks").json()["chunks"]
+    assert chunk["pages"] == [1, 2]
+    words = {"chunk": chunk["id"], "start": chunk["text"].index("Taxis")}
+    reply = house.http.get(f"/v1/documents/{document_id}/pages/1.png", params=words)
+    assert reply.headers["content-location"] == f"/v1/documents/{document_id}/pages/2.png"
+    assert yellow(reply.content)
+
+
+def test_a_span_that_is_none_and_a_chunk_that_is_not_this_document_s(house: Any) -> None:
+    page = PdfPage(200, 100)
+    page.text(20, 50, "Hotels are paid.", 9)
+    (own,) = house.live("spans", travel__pdf=written([page]))
+    (other,) = house.live("spans", secret__txt="The plan of the board.")
+    (mine,), (theirs,) = (
+        house.http.get(f"/v1/documents/{each}/chunks").json()["chunks"] for each in (own, other)
+    )
+    for words, status, said in (
+        ({"chunk": mine["id"], "start": 3, "end": 3}, 400, "no words from 3 to 3"),
+        ({"chunk": mine["id"], "end": 17}, 400, "has 16 characters"),
+        ({"chunk": theirs["id"]}, 404, theirs["id"]),
+        ({"chunk": "gone"}, 404, "no chunk 'gone'"),
+        ({"chunk": "x" * 101}, 400, "chunk"),
+    ):
+        for place in ("pages/1.png", "lines"):
+            reply = house.http.get(f"/v1/documents/{own}/{place}", params=words)
+            assert (reply.status_code, said in reply.text) == (status, True), reply.text
+
+
+def test_the_words_of_a_chunk_are_marked_only_for_who_may_read_it(house: Any) -> None:
+    (document_id,) = house.live("marked", badges__txt="Visitors wear a green badge.")
+    system, loop = house.system, house.loop
+    (chunk,) = house.http.get(f"/v1/documents/{document_id}/chunks").json()["chunks"]
+    lines = house.http.get(f"/v1/documents/{document_id}/lines", params={"chunk": chunk["id"]})
+    assert lines.json()["boxes"] == [], "a text has no pages"
+    insider, outsider = (Principal(collections=(name,)) for name in ("marked", "other"))
+    document = loop.run(system.document(document_id, insider))
+    assert span(system.catalog, insider, document, chunk["id"], 0, 8).chunk.text[:8] == "Visitors"
+    with pytest.raises(NotFound, match="no chunk"):
+        span(system.catalog, outsider, document, chunk["id"], 0, 8)
 
 
 def test_a_format_without_pages_says_so(house: Any) -> None:

@@ -8,10 +8,20 @@ from typing import Any
 
 import pytest
 
-from tests.bench.pdf_writer import PdfPage, written
+from tests.bench.pdf_writer import PdfPage, text_width, written
 
 pytestmark = pytest.mark.model
 NOISE = bytes(range(256)) * 40
+# Left and right end of what is marked on the page's picture, in its pixels.
+YELLOW = """
+    const canvas = document.querySelector("#page");
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const found = [];
+    for (let place = 0; place < data.length; place += 4) {
+      if (data[place] - data[place + 2] > 100) found.push((place / 4) % canvas.width);
+    }
+    return [Math.min(...found), Math.max(...found)];
+"""
 
 
 @pytest.fixture
@@ -27,15 +37,22 @@ def page(browse: Any, house: Any) -> Iterator[Any]:
 
 
 def test_a_citation_opens_the_page_with_its_words_marked(browse: Any, house: Any) -> None:
-    drawn = PdfPage(200, 100)
-    drawn.text(20, 50, "Hotels are paid up to 140 euros a night.", 9)
-    (document_id,) = house.live("default", travel__pdf=written([drawn]))
+    first, second = PdfPage(300, 200), PdfPage(300, 200)
+    first.text(20, 150, "Hotels are paid up to 140 euros a night.", 9)
+    second.text(20, 150, "Taxis are not reimbursed. Trains are paid in full.", 9)
+    (document_id,) = house.live("default", travel__pdf=written([first, second]))
     (chunk,) = house.http.get(f"/v1/documents/{document_id}/chunks").json()["chunks"]
-    cited = {"title": "Travel", "uri": "travel.pdf", "quote": chunk["text"], "document_id": document_id}
+    quote = "Trains are paid in full."
+    start = chunk["text"].index(quote)
+    cited = {"title": "Travel", "uri": "travel.pdf", "quote": quote, "document_id": document_id, "page": 1}
+    cited |= {"chunk_id": chunk["id"], "start": start, "end": start + len(quote), "boxes": chunk["boxes"]}
     with browse(house.url) as page:
-        page.run("openSource('Citation 1', arguments[0])", {**cited, "boxes": chunk["boxes"]})
+        page.run("openSource('Citation 1', arguments[0])", cited)
         page.until(lambda: page.run("return document.querySelector('#page').hidden") is False)
-        assert page.run("return document.querySelector('#page').width") > 200
+        assert page.texts("#source-where") == ["page 2"], "the page that holds the words"
+        left, right = (110 / 72 * edge for edge in (20 + text_width("Taxis are not reimbursed. ", 9), 300))
+        edges = page.run(YELLOW)
+        assert edges[0] == pytest.approx(left, abs=5) and edges[1] < right
         page.photograph("citation-page")
     empty(house)
 
