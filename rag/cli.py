@@ -74,7 +74,7 @@ COMMANDS = {
         "rag.models.cli", "The frozen models, and whether their files are right.", Reach.MACHINE
     ),
     "eval": Listed(
-        "rag.evaluation.cli", "How good search and answers are here, and what may be used.", Reach.MACHINE
+        "rag.evaluation.cli", "How good search and answers are here, and what may be used.", Reach.ANY
     ),
     "keys": Listed(ACCOUNTS, "Keys: made and shown once, listed, revoked at once."),
     "users": Listed(ACCOUNTS, "Users: listed, given another role, suspended, let in again."),

@@ -38,12 +38,17 @@ RagError
 └── WorkerError                 503 a supervised child failed
     ├── WorkerDied              503 it died while it worked for this call
     ├── WorkerTimeout           504 it did not answer by the deadline
+    ├── AnswerBroken            502 a streamed answer ended before it was whole
     └── WorkerUnavailable       503 it died too often and is switched off for a while
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from rag.types import Passage
 
 
 class RagError(Exception):
@@ -308,6 +313,17 @@ class WorkerTimeout(WorkerError):
 
     status = 504
     code = "worker_timeout"
+
+
+class AnswerBroken(WorkerError):
+    """A streamed answer ended before it was whole. `text` and `passages`: what of it had arrived by then."""
+
+    status = 502
+    code = "answer_broken"
+
+    def __init__(self, message: str, *, text: str = "", passages: Sequence[Passage] = ()) -> None:
+        super().__init__(message)
+        self.text, self.passages = text, tuple(passages)
 
 
 class WorkerUnavailable(WorkerError):

@@ -21,7 +21,10 @@ FAILED, SOME_QUARANTINED = 1, 3
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Its id, as `rag jobs` prints it.")]
 
-jobs = typer.Typer(help="Runs of ingestion: see, pause, resume, cancel, retry.", invoke_without_command=True)
+jobs = typer.Typer(
+    help="Runs of ingestion: see, pause, resume, cancel, retry. One may be put before others.",
+    invoke_without_command=True,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -163,6 +166,18 @@ def cancel(context: typer.Context, job: JobId, as_json: Json = False) -> None:
 
 
 @jobs.command()
+def priority(
+    context: typer.Context,
+    job: JobId,
+    value: Annotated[int, typer.Argument(metavar="PRIORITY", help="A higher one goes first; 0 is usual.")],
+    as_json: Json = False,
+) -> None:
+    """Let what it has still to do go before, or behind, that of others."""
+    with client_of(context) as client:
+        tell(client.prioritise_job(job, value), as_json=as_json)
+
+
+@jobs.command()
 def retry(context: typer.Context, job: JobId, as_json: Json = False) -> None:
     """Let the documents that a run has quarantined wait again."""
     with client_of(context) as client:
@@ -181,7 +196,8 @@ def line_of(job: Job) -> str:
     """One run in one line."""
     done = job.progress.get("documents", 0)
     counts = f"{done} done, {job.waiting} waiting, {job.quarantined} quarantined"
-    return f"{job.id}  {job.state:<9}  {job.collection}  {counts}  {job.error}".rstrip()
+    first = f", priority {job.priority}" if job.priority else ""
+    return f"{job.id}  {job.state:<9}  {job.collection}  {counts}{first}  {job.error}".rstrip()
 
 
 def doctor(context: typer.Context, as_json: Json = False) -> None:

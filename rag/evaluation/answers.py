@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
+from rag.answering.events import Delta, Final
 from rag.answering.grounding import COVERAGE, coverage, literal, windows
 from rag.answering.sentences import sentences
-from rag.assistant import Delta, Final
 from rag.errors import WorkerError
 from rag.evaluation.benchmark import Item
-from rag.evaluation.library import Library, patiently
+from rag.evaluation.desk import Desk, patiently
 from rag.evaluation.record import DECLINED, Asked
 from rag.evaluation.retrieval import SHOWN, shown
 from rag.evaluation.scores import contains, exact, f1, numeric, recall
@@ -22,52 +21,51 @@ MARKER = re.compile(r" ?\[\d+\]")
 ENOUGH_WORDS = 0.5  # of a long gold answer, for an answer to count as right
 
 
-async def answer_all(
-    library: Library, items: Sequence[Item], tier: str | None = None
-) -> AsyncIterator[Asked]:
+async def answer_all(desk: Desk, items: Sequence[Item], tier: str | None = None) -> AsyncIterator[Asked]:
     """Every question, with its history where it follows others."""
     for item in items:
-        answer, times = await patiently(partial(ask, library, item, tier))
+        answer, times = await patiently(partial(ask, desk, item, tier))
         yield Asked(
             item.id,
             item.question,
-            judged(library, item, answer) | times,
+            judged(desk, item, answer) | times,
             item.answers,
             answer=answer.text,
             outcome=answer.outcome,
             confidence=answer.confidence,
-            passages=shown(library, answer.passages[:SHOWN], item),
+            model=answer.model,
+            passages=shown(desk, answer.passages[:SHOWN], item),
         )
 
 
-async def ask(library: Library, item: Item, tier: str | None) -> tuple[Answer, dict[str, float]]:
+async def ask(desk: Desk, item: Item, tier: str | None) -> tuple[Answer, dict[str, float]]:
     """One whole answer, and what it took."""
-    started = time.perf_counter()
+    started = desk.clock()
     first_s: float | None = None
-    events = library.system.assistant.ask(
-        item.question,
-        library.system.principal,
-        history=item.history,
-        collection=library.collection,
-        tier=tier,
-    )
-    async for event in events:
+    found: tuple[Answer, dict[str, float]] | None = None
+    async for event in desk.ask(item.question, history=item.history, tier=tier):
+        # To the end: what comes behind the answer is its accounting.
         if isinstance(event, Delta) and first_s is None:
-            first_s = time.perf_counter() - started
+            first_s = desk.clock() - started
         elif isinstance(event, Final):
-            total_s = time.perf_counter() - started
-            answer = event.answer
-            tokens = answer.usage.prompt_tokens + answer.usage.completion_tokens
-            return answer, {
-                "seconds": total_s,
-                "first word": first_s or total_s,
-                "cost": answer.cost.amount,
-                "tokens": float(tokens),
-            }
-    raise WorkerError(f"the answer to {item.question!r} ended before it was whole")
+            found = event.answer, costs(event.answer, desk.clock() - started, first_s)
+    if found is None:
+        raise WorkerError(f"the answer to {item.question!r} ended before it was whole")
+    return found
 
 
-def judged(library: Library, item: Item, answer: Answer) -> dict[str, float]:
+def costs(answer: Answer, total_s: float, first_s: float | None) -> dict[str, float]:
+    """What an answer took, and whether it had been given before: then its times are those of a memory."""
+    return {
+        "seconds": total_s,
+        "first word": total_s if first_s is None else first_s,
+        "cost": answer.cost.amount,
+        "tokens": float(answer.usage.prompt_tokens + answer.usage.completion_tokens),
+        "from memory": float(bool(answer.cached)),
+    }
+
+
+def judged(desk: Desk, item: Item, answer: Answer) -> dict[str, float]:
     """Every score that this question and answer have."""
     declined = is_declined(answer)
     found = {"right": float(declined if not item.answerable else not declined and right(item, answer))}
@@ -77,7 +75,7 @@ def judged(library: Library, item: Item, answer: Answer) -> dict[str, float]:
         return found | {"declined": float(declined)}
     found |= {"answered": float(not declined)} | worded(item, answer)
     if not declined:
-        found |= founded(item.question, answer) | cited(library, item, answer)
+        found |= founded(item.question, answer) | cited(desk, item, answer)
     return found
 
 
@@ -147,13 +145,13 @@ def is_supported(claim: str, sources: Sequence[Passage], question: str = "") -> 
     )
 
 
-def cited(library: Library, item: Item, answer: Answer) -> dict[str, float]:
+def cited(desk: Desk, item: Item, answer: Answer) -> dict[str, float]:
     """Precision and recall of the cited passages, and whether one of them holds a gold answer."""
     chunks = {passage.chunk.id: passage for passage in answer.passages}
     sources = [chunks[each.chunk_id] for each in answer.citations if each.chunk_id in chunks]
     found: dict[str, float] = {}
     if item.relevant:
-        rows = [library.row(each) for each in sources]
+        rows = [desk.row(each) for each in sources]
         good = [row in item.relevant for row in rows]
         found["citation precision"] = sum(good) / len(good) if good else 0.0
         found["citation recall"] = len(set(rows) & item.relevant.keys()) / len(item.relevant)

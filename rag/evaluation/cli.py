@@ -16,13 +16,13 @@ from rag.engine.kv import gate
 from rag.errors import BadRequest
 from rag.evaluation.chunk_cache import Arm, Row, approximate, check_controls, measure
 from rag.evaluation.commands import golden, quality, quantisation, routing
+from rag.evaluation.commands.quality import settings_here
 from rag.evaluation.dataset import FEWEST_PASSAGES, Question, chosen, needles, read
 from rag.evaluation.progress import bar
 from rag.evaluation.table import show
 from rag.evaluation.verdict import Finding, Verdict, found, verdict_on
 from rag.models.lockfile import entry
 from rag.settings import Settings
-from rag.terminal import settings_of
 from rag.workers import Worker
 
 CONTROLLED = 10  # questions that are asked in the controls too
@@ -56,7 +56,7 @@ def chunk_cache(
 
     Exit status 1 if nothing passed.
     """
-    settings = settings_of(context)
+    settings = settings_here(context)
     if model:
         engine = settings.engine.model_copy(update={"model": model})
         settings = settings.model_copy(update={"engine": engine})

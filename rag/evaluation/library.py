@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
 from uuid import NAMESPACE_URL, uuid5
 
+from rag.answering.events import Event
 from rag.answering.sentences import is_table, sentences
 from rag.assembly import System, open_system
 from rag.embedding.tokens import TokenCounter
-from rag.errors import BadRequest, IndexUnavailable, WorkerError
+from rag.errors import BadRequest, IndexUnavailable
 from rag.evaluation.benchmark import Benchmark, Row
+from rag.evaluation.desk import Desk, named, unknown
+from rag.evaluation.measuring import measured
+from rag.evaluation.record import Record
+from rag.models.gates import Binding
 from rag.models.lockfile import entry, locate
+from rag.sdk.knowledge import Kind, Progress
 from rag.settings import Settings
 from rag.store.catalog import Catalog
 from rag.store.queue import Claim, Listed, Queue, Shelf
-from rag.types import Chunk, Passage, Profile
+from rag.types import Chunk, Message, Passage, Profile, Tier
+from rag.wire import AUTO
 
 COLLECTION = "default"
 CHUNKS_PER_CALL = 64
@@ -33,28 +38,49 @@ LEASE_S = 3600.0
 # What was found out about models and machine holds in a home that lives for an hour too.
 KEPT = ("checks.json", "tuning.json", "chunk-cache-gates.json")
 
-ATTEMPTS = 3  # at a question: an hour of work is not lost to one child that died or was late
 
-Progress = Callable[[int, int], None]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Library:
-    """A running system, the collection to ask, and which corpus id a passage stands for."""
+@dataclass(frozen=True, kw_only=True)
+class Library(Desk):
+    """A running system of this process, asked on behalf of the owner of its home."""
 
     system: System
-    collection: str
-    rows: dict[str, str] = field(default_factory=dict)
 
-    def row(self, passage: Passage) -> str:
-        """The corpus id of a passage; the id of its document where the data set does not know it."""
-        places = (passage.chunk.id, passage.document_id)
-        return next((self.rows[place] for place in places if place in self.rows), passage.document_id)
+    async def search(self, question: str, *, limit: int) -> list[Passage]:
+        """Passages, best first."""
+        system = self.system
+        return await system.retriever.search(
+            question, system.principal, collection=self.collection, limit=limit
+        )
 
-    def ranked(self, passages: Iterable[Passage]) -> list[str]:
-        """The corpus ids of passages, best first, each once."""
-        return list(dict.fromkeys(self.row(passage) for passage in passages))
+    def ask(self, question: str, *, history: Sequence[Message], tier: str | None) -> AsyncIterator[Event]:
+        """The events of one answer."""
+        system = self.system
+        return system.assistant.ask(
+            question, system.principal, history=history, collection=self.collection, tier=tier
+        )
+
+
+async def evaluated(
+    settings: Settings,
+    benchmark: Benchmark,
+    kind: Kind,
+    *,
+    tier: str | None = None,
+    collection: str | None = None,
+    seed: int = 1,
+    reading: Progress = lambda done, total: None,
+    asking: Progress | None = None,
+) -> Record:
+    """A collection of the home, or the data set's own corpus, measured in this process.
+
+    `reading` and `asking` are told how far it is. Raises BadRequest when nothing can be scored.
+    """
+    tier = None if tier == AUTO else tier
+    needs_model = kind == "answers" and (tier or settings.answering.tier) != Tier.EXTRACT
+    async with opened(
+        settings, benchmark, collection=collection, generation=needs_model, progress=reading
+    ) as library:
+        return await measured(library, kind, benchmark, tier=tier, seed=seed, progress=asking)
 
 
 @asynccontextmanager
@@ -78,7 +104,7 @@ async def opened(
         async with open_system(settings, generation=generation) as system:
             await system.check_collection(collection, system.principal)
             rows = await asyncio.to_thread(known_documents, system, collection, benchmark)
-            yield Library(system, collection, rows)
+            yield library_of(system, collection, rows, {"collection": collection})
         return
     if not benchmark.rows:
         raise BadRequest(
@@ -90,17 +116,17 @@ async def opened(
         async with open_system(
             settings.model_copy(update={"home": home, "store": store}), generation=generation
         ) as system:
-            yield Library(system, COLLECTION, await feed(system, benchmark.rows, progress))
+            rows = await feed(system, benchmark.rows, progress)
+            yield library_of(system, COLLECTION, rows)
 
 
-async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """What asking gives, asked again when a child died or was late. Raises the last WorkerError."""
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return await ask()
-        except WorkerError as error:
-            print(f"asked again: {error}", file=sys.stderr)
-    return await ask()
+def library_of(
+    system: System, collection: str, rows: Mapping[str, str], about: Mapping[str, str] = MappingProxyType({})
+) -> Library:
+    """A system as it is asked here, with all that its numbers depend on, `about` among it."""
+    bound = {**asdict(Binding.of(system.model, system.settings)), **about}
+    currency = system.settings.cost.currency
+    return Library(system=system, collection=collection, rows=rows, bound=bound, currency=currency)
 
 
 def home_beside(home: Path, fresh: Path) -> Path:
@@ -115,24 +141,14 @@ def home_beside(home: Path, fresh: Path) -> Path:
 
 
 def known_documents(system: System, collection: str, benchmark: Benchmark) -> dict[str, str]:
-    """Corpus ids by the document or chunk that they mean: by its id, its uri, or its file name if unique."""
+    """Corpus ids by the document or chunk that they mean. Raises BadRequest when they mean none."""
     wanted = {each for item in benchmark.items for each in item.relevant}
     documents = system.catalog.documents(system.principal, collection=collection)
-    names = Counter(Path(document.uri).name for document in documents)
-    found = {}
-    for document in documents:
-        name = Path(document.uri).name
-        keys = [document.id, document.uri, *([name, Path(name).stem] if names[name] == 1 else [])]
-        if key := next((key for key in keys if key in wanted), None):
-            found[document.id] = key
-    lost = wanted - set(found.values())
-    chunks = system.catalog.passages(sorted(lost), system.principal)
+    found = named(documents, wanted)
+    chunks = system.catalog.passages(sorted(wanted - set(found.values())), system.principal)
     found |= {chunk_id: chunk_id for chunk_id in chunks}
     if wanted and not found:
-        raise BadRequest(
-            f"none of the {len(wanted)} ids in the data set names a document of collection {collection!r}: "
-            f"{sorted(wanted)[0]!r}, for one; ids are uris, file names, or ids of documents or chunks"
-        )
+        raise BadRequest(unknown(wanted, collection))
     return found
 
 

@@ -1,70 +1,59 @@
-"""One evaluation from beginning to end: the documents opened, every question asked, a record of it."""
+"""One evaluation of whatever can be asked: every question put, judged, and kept as a record."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import get_args
 
 from rag.errors import BadRequest
 from rag.evaluation.answers import answer_all
-from rag.evaluation.benchmark import Benchmark, Item
-from rag.evaluation.library import Library, Progress, opened
+from rag.evaluation.benchmark import Benchmark
+from rag.evaluation.desk import Desk
 from rag.evaluation.record import Asked, Record
 from rag.evaluation.retrieval import search_all
-from rag.models.gates import Binding
-from rag.settings import Settings
-from rag.types import Tier
-
-Measure = Callable[[Library, Sequence[Item]], AsyncIterator[Asked]]
+from rag.sdk.knowledge import Kind, Progress
 
 
-async def searched(settings: Settings, benchmark: Benchmark, *, collection: str | None, seed: int) -> Record:
-    """How well search finds what answers. Raises BadRequest when nothing can be scored."""
-    return await measured(
-        settings, "retrieval", search_all, benchmark, collection=collection, seed=seed, generation=False
-    )
-
-
-async def answered(
-    settings: Settings, benchmark: Benchmark, *, tier: str | None, collection: str | None, seed: int
-) -> Record:
-    """How right whole answers are, and what they cost. Raises BadRequest when nothing can be scored."""
-    return await measured(
-        settings,
-        "answers",
-        partial(answer_all, tier=tier),
-        benchmark,
-        collection=collection,
-        seed=seed,
-        generation=(tier or settings.answering.tier) != Tier.EXTRACT,
-    )
+def check_kind(kind: str) -> None:
+    """Raises BadRequest for what cannot be measured."""
+    if kind not in (known := get_args(Kind)):
+        raise BadRequest(f"kind {kind!r} cannot be measured; have {', '.join(known)}")
 
 
 async def measured(
-    settings: Settings,
-    kind: str,
-    measure: Measure,
+    desk: Desk,
+    kind: Kind,
     benchmark: Benchmark,
     *,
-    collection: str | None,
-    seed: int,
-    generation: bool,
-    reading: Progress = lambda done, total: None,
-    asking: Progress = lambda done, total: None,
+    tier: str | None = None,
+    seed: int = 1,
+    progress: Progress | None = None,
 ) -> Record:
-    """Every question asked of a collection, or of the data set's own corpus; `generation`: a model will be
-    needed. `reading` and `asking` are told how far it is. Raises BadRequest when nothing can be scored."""
-    async with opened(
-        settings, benchmark, collection=collection, generation=generation, progress=reading
-    ) as library:
-        asked: list[Asked] = []
-        async for one in measure(library, benchmark.items):
+    """How well search finds what answers, or how right whole answers are and what they cost.
+
+    `progress` is told after every question how many are done, of how many. Raises BadRequest when nothing
+    can be scored.
+    """
+    asked: list[Asked] = []
+    total = sum(kind == "answers" or bool(item.relevant) for item in benchmark.items)
+    async with aclosing(questions(desk, kind, benchmark, tier)) as each:  # type: ignore[type-var]
+        async for one in each:
             asked.append(one)
-            asking(len(asked), len(benchmark.items))
-        bound = {"dataset": benchmark.sha256, **asdict(Binding.of(library.system.model, settings))}
+            if progress:
+                progress(len(asked), total)
     if not asked:
         raise BadRequest(
             f"no question of {benchmark.name} has a relevant passage: qrels.tsv has to name them"
         )
-    return Record(kind, benchmark.name, bound, tuple(asked), seed, currency=settings.cost.currency)
+    bound = {"dataset": benchmark.sha256, **desk.bound}
+    if models := sorted({one.model for one in asked if one.model}):
+        bound["models"] = ", ".join(models)
+    return Record(kind, benchmark.name, bound, tuple(asked), seed, currency=desk.currency)
+
+
+def questions(desk: Desk, kind: Kind, benchmark: Benchmark, tier: str | None) -> AsyncIterator[Asked]:
+    """Every question of a data set, as it is measured."""
+    if kind == "retrieval":
+        return search_all(desk, benchmark.items)
+    return answer_all(desk, benchmark.items, tier)

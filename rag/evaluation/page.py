@@ -69,8 +69,7 @@ def numbers(record: Record, changes: Sequence[Change]) -> str:
             cells += [f"{change.before:.4g}", f"{drop.mean:+.4f} [{drop.low:+.4f}, {drop.high:+.4f}]"]
             cells += [f"{change.lost} / {change.won}" if change.p is not None else ""]
             cells += [f"{change.p:.3f}" if change.p is not None else ""]
-        unit = KINDS[name].unit or (record.currency if name == "cost" else "")
-        label = escape(KINDS[name].label + (f", {unit}" if unit and unit not in KINDS[name].label else ""))
+        label = escape(record.label(name))
         mark = ' class="worse"' if change and change.is_worse else ""
         rows.append(f"<tr{mark}><th>{label}</th>{''.join(f'<td class=number>{c}</td>' for c in cells)}</tr>")
     return f"<h2>Numbers</h2><table><tr>{head}</tr>{''.join(rows)}</table>"

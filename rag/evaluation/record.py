@@ -56,6 +56,7 @@ KINDS = {
     "first word": Kind("seconds to the first word", "s", more_is_better=False, judged=False),
     "cost": Kind("cost", "", more_is_better=False, judged=False),
     "tokens": Kind("tokens", "", more_is_better=False, judged=False),
+    "from memory": Kind("answers that had been given before", more_is_better=False, judged=False),
 }
 
 
@@ -74,7 +75,7 @@ class Shown:
 class Asked:
     """One question: its scores by the names of KINDS, and what was found and said.
 
-    `confidence` in [0, 1] is what the system said of its answer, `right` whether it was.
+    `confidence` in [0, 1] is what the system said of its answer, `model` the one of its tier, if it has one.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Asked:
     answer: str = ""
     outcome: str = ""
     confidence: float | None = None
+    model: str = ""
     passages: tuple[Shown, ...] = ()
 
 
@@ -98,6 +100,12 @@ class Record:
     seed: int = 1
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     currency: str = ""
+
+    def label(self, name: str) -> str:
+        """How a score is called, with its unit."""
+        kind = KINDS[name]
+        unit = kind.unit or (self.currency if name == "cost" else "")
+        return f"{kind.label}, {unit}" if unit and unit not in kind.label else kind.label
 
     def values(self, name: str) -> list[float]:
         """A score of every question that has it."""

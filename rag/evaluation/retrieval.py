@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 
 from rag.evaluation.benchmark import Item
-from rag.evaluation.library import Library, patiently
+from rag.evaluation.desk import Desk, patiently
 from rag.evaluation.ranking import hit, ndcg, recall, reciprocal_rank
 from rag.evaluation.record import EXCERPT, Asked, Shown
 from rag.retrieval.question import standalone
@@ -17,27 +16,23 @@ DEPTH = 100
 SHOWN = 5
 
 
-async def search_all(library: Library, items: Sequence[Item]) -> AsyncIterator[Asked]:
+async def search_all(desk: Desk, items: Sequence[Item]) -> AsyncIterator[Asked]:
     """Every question with a relevant row, as a stand-alone question where it follows others."""
     for item in items:
         if not item.relevant:
             continue
-        passages, seconds = await patiently(partial(search, library, item))
-        scores = scored(library.ranked(passages), item.relevant) | {"seconds": seconds}
+        passages, seconds = await patiently(partial(search, desk, item))
+        scores = scored(desk.ranked(passages), item.relevant) | {"seconds": seconds}
         yield Asked(
-            item.id, item.question, scores, item.answers, passages=shown(library, passages[:SHOWN], item)
+            item.id, item.question, scores, item.answers, passages=shown(desk, passages[:SHOWN], item)
         )
 
 
-async def search(library: Library, item: Item) -> tuple[list[Passage], float]:
+async def search(desk: Desk, item: Item) -> tuple[list[Passage], float]:
     """What is found for one question, and in how many seconds."""
-    system = library.system
-    started = time.perf_counter()
-    question = standalone(item.question, item.history)
-    found = await system.retriever.search(
-        question, system.principal, collection=library.collection, limit=DEPTH
-    )
-    return found, time.perf_counter() - started
+    started = desk.clock()
+    found = await desk.search(standalone(item.question, item.history), limit=DEPTH)
+    return found, desk.clock() - started
 
 
 def scored(ranked: Sequence[str], relevant: Mapping[str, int]) -> dict[str, float]:
@@ -53,10 +48,10 @@ def scored(ranked: Sequence[str], relevant: Mapping[str, int]) -> dict[str, floa
     return found | ({"all@10": float(found["recall@10"] == 1.0)} if len(relevant) > 1 else {})
 
 
-def shown(library: Library, passages: Sequence[Passage], item: Item) -> tuple[Shown, ...]:
+def shown(desk: Desk, passages: Sequence[Passage], item: Item) -> tuple[Shown, ...]:
     """Passages as a report shows them."""
     return tuple(
         Shown(row, each.title, each.chunk.text[:EXCERPT], each.score, row in item.relevant)
         for each in passages
-        for row in [library.row(each)]
+        for row in [desk.row(each)]
     )

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
 from rag.answering.events import Event
 from rag.sdk import calls
 from rag.sdk.connection import Connection, Result
-from rag.sdk.knowledge import Side
+from rag.sdk.knowledge import Kind, Progress, Side
 from rag.sdk.money import AsyncMoney
 from rag.sdk.reader import AnswerReader
 from rag.sdk.steps import Call, Pause, Steps
@@ -21,6 +21,9 @@ from rag.sdk.talks import AsyncTalks
 from rag.store.jobs import Job
 from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
 from rag.wire import Receipt
+
+if TYPE_CHECKING:
+    from rag.evaluation.record import Record
 
 T = TypeVar("T")
 
@@ -102,7 +105,10 @@ class AsyncClient:
         max_cost: float | None = None,
         conversation: str | None = None,
     ) -> AsyncIterator[Event]:
-        """Sources, then text as it is checked, then the whole answer. Leaving early cancels it there."""
+        """Sources, then text as it is checked, then the whole answer. Leaving early cancels it there.
+
+        Raises AnswerBroken, with what arrived, when the connection ends in the middle.
+        """
         steps = calls.stream(
             question,
             history=history,
@@ -123,7 +129,7 @@ class AsyncClient:
             finally:
                 await response.aclose()
         except httpx.HTTPError as error:
-            raise self._connection.translated(error) from None
+            raise reader.broken(self._connection.broke(error)) from None
         reader.end()
 
     async def embed(self, texts: Sequence[str], *, side: Side = "document") -> list[list[float]]:
@@ -200,6 +206,43 @@ class AsyncClient:
     async def retry_job(self, job_id: str) -> Job:
         """Try again what a run has quarantined. Raises NotFound."""
         return await self._run(calls.turn_job(job_id, "retry"))
+
+    async def prioritise_job(self, job_id: str, priority: int) -> Job:
+        """Let what it has still to do go before that of runs with a lower one; 0 is usual. Raises NotFound;
+        BadRequest when it is over."""
+        return await self._run(calls.prioritise_job(job_id, priority))
+
+    async def evaluate(
+        self,
+        dataset: str | Path,
+        *,
+        kind: Kind = "retrieval",
+        collection: str | None = None,
+        tier: Tier | str | None = None,
+        limit: int | None = None,
+        seed: int = 1,
+        progress: Progress | None = None,
+    ) -> Record:
+        """How well search finds what answers, or how right whole answers are, over a folder of questions.
+
+        They are asked of a `collection` of the server, which has to be named, with the rights of the key;
+        the scores are counted here. Seconds include the network, but no waiting to try again. Raises
+        BadRequest for a data set that cannot be measured, UnknownModel for a collection that is not there.
+        """
+        from rag.sdk.evaluating import chosen, evaluated
+
+        benchmark = await asyncio.to_thread(chosen, dataset, kind, limit, seed)
+        return await evaluated(
+            self._connection.url,
+            self._run,
+            self.stream,
+            benchmark,
+            kind=kind,
+            collection=collection,
+            tier=tier,
+            seed=seed,
+            progress=progress,
+        )
 
     async def whoami(self) -> Principal:
         """Who asks: tenant, groups, rights, collections."""

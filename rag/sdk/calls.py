@@ -152,6 +152,12 @@ def turn_job(job_id: str, verb: str) -> Steps[Job]:
     return JOB.validate_python((yield Call("POST", f"/v1/jobs/{safe(job_id)}/{verb}", repeatable=False)))
 
 
+def prioritise_job(job_id: str, priority: int) -> Steps[Job]:
+    """POST /v1/jobs/{id}/priority; twice is as once."""
+    call = Call("POST", f"/v1/jobs/{safe(job_id)}/priority", {"json": {"priority": priority}})
+    return JOB.validate_python((yield call))
+
+
 def whoami() -> Steps[Principal]:
     """GET /v1/whoami."""
     return PRINCIPAL.validate_python((yield Call("GET", "/v1/whoami")))

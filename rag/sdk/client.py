@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
 from rag.answering.events import Event
 from rag.sdk import calls
 from rag.sdk.connection import Connection, Result
-from rag.sdk.knowledge import Side
+from rag.sdk.knowledge import Kind, Progress, Side
 from rag.sdk.money import ClientMoney
 from rag.sdk.reader import AnswerReader
 from rag.sdk.steps import Call, Pause, Steps
@@ -22,6 +22,9 @@ from rag.sdk.talks import ClientTalks
 from rag.store.jobs import Job
 from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
 from rag.wire import Receipt
+
+if TYPE_CHECKING:
+    from rag.evaluation.record import Record
 
 T = TypeVar("T")
 
@@ -103,7 +106,10 @@ class Client:
         max_cost: float | None = None,
         conversation: str | None = None,
     ) -> Iterator[Event]:
-        """Sources, then text as it is checked, then the whole answer. Leaving early cancels it there."""
+        """Sources, then text as it is checked, then the whole answer. Leaving early cancels it there.
+
+        Raises AnswerBroken, with what arrived, when the connection ends in the middle.
+        """
         steps = calls.stream(
             question,
             history=history,
@@ -120,7 +126,7 @@ class Client:
                 for line in response.iter_lines():
                     yield from reader.read(line)
         except httpx.HTTPError as error:
-            raise self._connection.translated(error) from None
+            raise reader.broken(self._connection.broke(error)) from None
         reader.end()
 
     def embed(self, texts: Sequence[str], *, side: Side = "document") -> list[list[float]]:
@@ -197,6 +203,45 @@ class Client:
     def retry_job(self, job_id: str) -> Job:
         """Try again what a run has quarantined. Raises NotFound."""
         return self._run(calls.turn_job(job_id, "retry"))
+
+    def prioritise_job(self, job_id: str, priority: int) -> Job:
+        """Let what it has still to do go before that of runs with a lower one; 0 is usual. Raises NotFound;
+        BadRequest when it is over."""
+        return self._run(calls.prioritise_job(job_id, priority))
+
+    def evaluate(
+        self,
+        dataset: str | Path,
+        *,
+        kind: Kind = "retrieval",
+        collection: str | None = None,
+        tier: Tier | str | None = None,
+        limit: int | None = None,
+        seed: int = 1,
+        progress: Progress | None = None,
+    ) -> Record:
+        """How well search finds what answers, or how right whole answers are, over a folder of questions.
+
+        They are asked of a `collection` of the server, which has to be named, with the rights of the key;
+        the scores are counted here. Seconds include the network, but no waiting to try again. Raises
+        BadRequest for a data set that cannot be measured, UnknownModel for a collection that is not there.
+        """
+        from rag.sdk.evaluating import AtOnce, chosen, evaluated, finished
+
+        verbs = AtOnce(self._run, self.stream)
+        return finished(
+            evaluated(
+                self._connection.url,
+                verbs.run,
+                verbs.stream,
+                chosen(dataset, kind, limit, seed),
+                kind=kind,
+                collection=collection,
+                tier=tier,
+                seed=seed,
+                progress=progress,
+            )
+        )
 
     def whoami(self) -> Principal:
         """Who asks: tenant, groups, rights, collections."""

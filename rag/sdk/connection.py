@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
+from pydantic import ValidationError
 
-from rag.errors import BadRequest, RagError, WorkerError, WorkerTimeout, WorkerUnavailable
-from rag.sdk.retry import Retry
+import rag
+from rag.errors import BadRequest, RagError, Unauthorised, WorkerError, WorkerTimeout, WorkerUnavailable
+from rag.sdk.retry import Retry, Waits
 from rag.sdk.steps import Call, Pause, Steps
 from rag.wire import restore
 
@@ -41,7 +43,8 @@ class Connection:
         if not ADDRESS.match(url):
             raise BadRequest(f"{url!r} is no address of a server; write it as {HERE}")
         key = api_key or os.environ.get("RAG_API_KEY", "")
-        return cls(url.rstrip("/"), key, timeout_s, Retry(max_retries))
+        # The address that OpenAI's clients want ends in /v1; our paths begin with it.
+        return cls(url.rstrip("/").removesuffix("/v1"), key, timeout_s, Retry(max_retries))
 
     def options(self) -> dict[str, Any]:
         """Arguments of an httpx client."""
@@ -59,12 +62,17 @@ class Connection:
         """The steps of a verb, with requests sent again where that may help, and with errors of ours."""
         reply: Any = None
         error: RagError | None = None
+        step: Call | Pause | None = None
         while True:
             try:
                 step = steps.throw(error) if error else steps.send(reply)
             except StopIteration as done:
                 result: T = done.value
                 return result
+            except (ValidationError, KeyError, TypeError) as odd:
+                if not isinstance(step, Call):
+                    raise
+                raise self.unreadable(step, odd) from None
             error = None
             try:
                 reply = (yield from self._sent(step)) if isinstance(step, Call) else (yield step)
@@ -81,20 +89,56 @@ class Connection:
             again_s = self.retry.pause_s(tried, result, repeatable=call.repeatable)
             if again_s is None:
                 break
+            Waits.add(again_s)
             yield Pause(again_s)
         if isinstance(result, httpx.HTTPError):
             raise self.translated(result)
         if result.is_error:
-            raise restore(body_of(result))
+            raise self.refusal(result)
         return result if call.streamed else body_of(result)
+
+    def refusal(self, response: httpx.Response) -> RagError:
+        """The error that a server tells, with what of it only a client can know."""
+        body = body_of(response)
+        if not isinstance(body, dict):
+            return WorkerError(
+                f"{body} at {response.request.url}, and not as Permafrost does; is {self.url} its address?"
+            )
+        error = restore(body)
+        if isinstance(error, Unauthorised):
+            sent = "its key was sent" if self.api_key else "no key was sent: set RAG_API_KEY, or api_key="
+            return Unauthorised(f"{error} ({self.url}; {sent})")
+        return error
+
+    def unreadable(self, call: Call, why: Exception) -> WorkerError:
+        """The error for a reply that is none of those that this version knows."""
+        if isinstance(why, ValidationError):
+            first = why.errors()[0]
+            told = ": ".join([".".join(map(str, first["loc"])) or "the whole of it", first["msg"]])
+        else:
+            told = f"{type(why).__name__}: {why}"
+        return WorkerError(
+            f"the reply of {self.url} to {call.method} {call.path} is none of Permafrost {rag.__version__} "
+            f"({told}): is that its address, and its version the same? rag doctor asks it"
+        )
 
     def translated(self, error: httpx.HTTPError) -> WorkerError:
         """One of our errors for what went wrong on the network."""
         if isinstance(error, httpx.TimeoutException):
-            return WorkerTimeout(f"the server at {self.url} did not answer in time")
+            return WorkerTimeout(self.broke(error))
         if isinstance(error, httpx.ConnectError):
-            return WorkerUnavailable(f"no server answers at {self.url}; start one with rag serve")
-        return WorkerUnavailable(f"the connection to {self.url} broke before the reply was whole; try again")
+            if "SSL" in str(error):
+                return WorkerUnavailable(
+                    f"no TLS with the server at {self.url}: {error}; check its certificate, or use http://"
+                )
+            return WorkerUnavailable(f"no server answers at {self.url} ({error}); start one with rag serve")
+        return WorkerUnavailable(f"{self.broke(error)} before the reply was whole; try again")
+
+    def broke(self, error: httpx.HTTPError) -> str:
+        """What went wrong with a connection that was there."""
+        if isinstance(error, httpx.TimeoutException):
+            return f"the server at {self.url} did not answer in time"
+        return f"the connection to {self.url} broke"
 
 
 def body_of(response: httpx.Response) -> Any:

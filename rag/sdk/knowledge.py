@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 from rag.answering.events import Event
 from rag.errors import BadRequest, NotFound
@@ -17,7 +17,12 @@ from rag.store.jobs import Job
 from rag.types import Answer, Chunk, Document, Message, Passage, Principal, Tier
 from rag.wire import Receipt
 
+if TYPE_CHECKING:
+    from rag.evaluation.record import Record
+
 Side = Literal["query", "document"]
+Kind = Literal["retrieval", "answers"]  # what an evaluation measures
+Progress = Callable[[int, int], None]  # how many are done, of how many
 
 
 class Knowledge(Protocol):
@@ -138,6 +143,29 @@ class Knowledge(Protocol):
 
     def retry_job(self, job_id: str) -> Job:
         """Try again what a run has quarantined. Raises NotFound."""
+        ...
+
+    def prioritise_job(self, job_id: str, priority: int) -> Job:
+        """Let what it has still to do go before that of runs with a lower one; 0 is usual. Raises NotFound;
+        BadRequest when it is over."""
+        ...
+
+    def evaluate(
+        self,
+        dataset: str | Path,
+        *,
+        kind: Kind = "retrieval",
+        collection: str | None = None,
+        tier: Tier | str | None = None,
+        limit: int | None = None,
+        seed: int = 1,
+        progress: Progress | None = None,
+    ) -> Record:
+        """How well search finds what answers, or how right whole answers are, over a folder of questions.
+
+        `limit` of them are drawn with `seed`; `progress` is told after each how many are done, of how many.
+        The record says what its numbers depend on. Raises BadRequest for a data set that cannot be measured.
+        """
         ...
 
     def whoami(self) -> Principal:

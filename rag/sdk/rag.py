@@ -8,13 +8,13 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from rag.answering.events import Event, Final
 from rag.assembly import Summary, System, open_system
 from rag.errors import BadRequest, NotFound, UnknownModel, WorkerError
 from rag.retrieval.filters import Filter
-from rag.sdk.knowledge import Side, opened
+from rag.sdk.knowledge import Kind, Progress, Side, opened
 from rag.sdk.loop import Loop
 from rag.sdk.own import OwnMoney, OwnTalks
 from rag.sdk.patience import Patience, settled
@@ -247,29 +247,46 @@ class Rag:
         self.system.queue.retry(self.job(job_id).id)
         return self._woken(job_id)
 
+    def prioritise_job(self, job_id: str, priority: int) -> Job:
+        """Let what it has still to do go before that of runs with a lower one; 0 is usual. Raises NotFound;
+        BadRequest when it is over."""
+        self.system.jobs.prioritise(self.job(job_id).id, priority)
+        return self.job(job_id)
+
     def evaluate(
         self,
         dataset: str | Path,
         *,
-        kind: Literal["retrieval", "answers"] = "retrieval",
+        kind: Kind = "retrieval",
         collection: str | None = None,
         tier: Tier | str | None = None,
         limit: int | None = None,
         seed: int = 1,
+        progress: Progress | None = None,
     ) -> Record:
         """How well search finds what answers, or how right whole answers are, over a folder of questions.
 
         They are asked of a collection of this home, or of the data set's own corpus in a home that lasts as
-        long; `limit` of them are drawn with `seed`. Raises BadRequest for a data set that cannot be measured.
+        long; `progress` is told on another thread. Raises BadRequest for a data set that cannot be measured.
         """
         from rag.evaluation.benchmark import read_benchmark
-        from rag.evaluation.measuring import answered, searched
+        from rag.evaluation.library import evaluated
+        from rag.evaluation.measuring import check_kind
 
+        check_kind(kind)
         benchmark = read_benchmark(Path(dataset)).chosen(limit, seed)
-        settings, named = self.system.settings, tier_named(tier, self.system.tiers)
-        if kind == "retrieval":
-            return self._loop.run(searched(settings, benchmark, collection=collection, seed=seed))
-        return self._loop.run(answered(settings, benchmark, tier=named, collection=collection, seed=seed))
+        named = tier_named(tier, self.system.tiers)
+        return self._loop.run(
+            evaluated(
+                self.system.settings,
+                benchmark,
+                kind,
+                tier=named,
+                collection=collection,
+                seed=seed,
+                asking=progress,
+            )
+        )
 
     def whoami(self) -> Principal:
         """Who asks: the owner of the home."""

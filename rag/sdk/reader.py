@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from rag.answering.events import Delta, Event, Final, Sources
-from rag.errors import WorkerError
+from rag.errors import AnswerBroken
 from rag.types import Passage
 from rag.wire import RagPart, restore
 
@@ -20,29 +20,42 @@ class AnswerReader:
     """Turns server-sent events into Sources, Delta and Final, and knows whether the answer is whole."""
 
     def __init__(self) -> None:
-        self._text = ""
+        self._text, self._passages = "", tuple[Passage, ...]()
         self.whole = False
 
     def read(self, line: str) -> Iterator[Event]:
-        """What one line says. Raises the error that the server tells."""
+        """What one line says. Raises the error that the server tells, AnswerBroken for half a line."""
         if not line.startswith("data: "):
             return
         data = line.removeprefix("data: ")
         if data == "[DONE]":
             self.whole = True
             return
-        chunk = json.loads(data)
+        try:
+            chunk = json.loads(data)
+        except ValueError:
+            raise self.broken("the server ended it in the middle of a line") from None
         if "error" in chunk:
             raise restore(chunk)
         for event in self._events(chunk):
             if isinstance(event, Delta):
                 self._text += event.text
+            elif isinstance(event, Sources):
+                self._passages = event.passages
             yield event
 
     def end(self) -> None:
-        """The stream is over. Raises WorkerError when the answer was not whole."""
+        """The stream is over. Raises AnswerBroken when the answer was not whole."""
         if not self.whole:
-            raise WorkerError("the server ended the answer before it was whole; ask again")
+            raise self.broken("the server ended it")
+
+    def broken(self, why: str) -> AnswerBroken:
+        """The error for an answer that ends here, with what came of it."""
+        return AnswerBroken(
+            f"the answer ended before it was whole: {why} after {len(self._text)} characters; ask again",
+            text=self._text,
+            passages=self._passages,
+        )
 
     def _events(self, chunk: dict[str, Any]) -> Iterator[Event]:
         extra = chunk.get("rag")

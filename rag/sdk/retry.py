@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import httpx
@@ -53,3 +55,30 @@ def retry_after_s(response: httpx.Response) -> float:
         return max(0.0, float(text))
     except ValueError:
         return 0.0
+
+
+@dataclass(slots=True)
+class Waits:
+    """How long the requests of one task were held back before they were sent again."""
+
+    seconds: float = 0.0
+
+    @classmethod
+    @contextmanager
+    def counted(cls) -> Iterator[Waits]:
+        """Count those of this task, and not of others that use the same client meanwhile."""
+        waits = cls()
+        token = _counting.set(waits)
+        try:
+            yield waits
+        finally:
+            _counting.reset(token)
+
+    @staticmethod
+    def add(seconds: float) -> None:
+        """Another pause, if this task counts them."""
+        if waits := _counting.get():
+            waits.seconds += seconds
+
+
+_counting: ContextVar[Waits | None] = ContextVar("waits", default=None)

@@ -11,10 +11,9 @@ import typer
 from rag.assembly import open_system
 from rag.conversations.feedback import liked
 from rag.errors import BadRequest
-from rag.evaluation.commands.quality import Seed, not_measured
+from rag.evaluation.commands.quality import Seed, not_measured, settings_here
 from rag.evaluation.golden import REVIEW, Golden, Status, decided, load, merged, propose, save
 from rag.settings import Settings
-from rag.terminal import settings_of
 
 KEYS = "[a]ccept, [r]eject, [e]dit, [s]kip, [q]uit"
 
@@ -37,7 +36,7 @@ def make_golden(
 ) -> None:
     """Propose questions about your own documents. `rag eval review` then asks you which are good."""
     with not_measured():
-        settings = settings_of(context)
+        settings = settings_here(context)
         fresh = asyncio.run(
             praised(settings) if from_feedback else proposed(settings, collection, count, seed)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,24 +12,24 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
-from rag.errors import RagError
-from rag.evaluation.answers import answer_all
-from rag.evaluation.benchmark import Item, read_benchmark
+from rag.errors import BadRequest, RagError
+from rag.evaluation.benchmark import read_benchmark
 from rag.evaluation.comparison import MARGIN, Change, changes
 from rag.evaluation.junit import junit
-from rag.evaluation.library import Library
-from rag.evaluation.measuring import Measure, measured
+from rag.evaluation.library import evaluated
 from rag.evaluation.page import page
 from rag.evaluation.progress import counting
-from rag.evaluation.record import KINDS, Asked, Record, quantile, write
-from rag.evaluation.retrieval import search_all
+from rag.evaluation.record import Record, quantile, write
+from rag.sdk.client import Client
+from rag.sdk.knowledge import Kind
 from rag.settings import Settings
 from rag.terminal import settings_of
-from rag.types import Tier
 
 WORSE, NOT_MEASURED = 1, 2
+RETRIES = 5  # of a request to a server that is busy: an hour of questions should not end at one of them
 
 Dataset = Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder with queries.jsonl.")]
 Collection = Annotated[
@@ -59,6 +59,7 @@ class Wish:
     seed: int
     margin: float
     as_json: bool
+    tier: str | None = None
 
 
 def register(group: typer.Typer) -> None:
@@ -85,7 +86,7 @@ def retrieval(
     Exit status 0: measured, and no worse than the baseline; 1: worse; 2: not measured.
     """
     wish = Wish(dataset, collection, baseline, out, junit, html, limit, seed, margin, as_json)
-    evaluate(settings_of(context), "retrieval", search_all, wish)
+    evaluate(context, "retrieval", wish)
 
 
 def answers(
@@ -99,7 +100,7 @@ def answers(
     limit: Limit = None,
     seed: Seed = 1,
     margin: Margin = MARGIN,
-    tier: Annotated[Tier | None, typer.Option(help="Who words the answers [answering.tier].")] = None,
+    tier: Annotated[str | None, typer.Option(help="Who words the answers [answering.tier].")] = None,
     as_json: Json = False,
 ) -> None:
     """Are answers right, declined where they must be, and founded on what they cite? And what do they cost?
@@ -107,37 +108,16 @@ def answers(
     Exit status 0: measured, and no worse than the baseline; 1: worse; 2: not measured.
     """
 
-    def measure(library: Library, items: Sequence[Item]) -> AsyncIterator[Asked]:
-        return answer_all(library, items, tier)
-
-    settings = settings_of(context)
-    wish = Wish(dataset, collection, baseline, out, junit, html, limit, seed, margin, as_json)
-    evaluate(
-        settings, "answers", measure, wish, generation=(tier or settings.answering.tier) is not Tier.EXTRACT
-    )
+    wish = Wish(dataset, collection, baseline, out, junit, html, limit, seed, margin, as_json, tier)
+    evaluate(context, "answers", wish)
 
 
-def evaluate(
-    settings: Settings, kind: str, measure: Measure, wish: Wish, *, generation: bool = False
-) -> None:
+def evaluate(context: typer.Context, kind: Kind, wish: Wish) -> None:
     """Measure, report, and end the command."""
     with not_measured():
         earlier = Record.load(wish.baseline) if wish.baseline else None  # before an hour of work
-        benchmark = read_benchmark(wish.dataset).chosen(wish.limit, wish.seed)
-        with counting("documents") as reading, counting("questions") as asking:
-            record = asyncio.run(
-                measured(
-                    settings,
-                    kind,
-                    measure,
-                    benchmark,
-                    collection=wish.collection,
-                    seed=wish.seed,
-                    generation=generation,
-                    reading=reading,
-                    asking=asking,
-                )
-            )
+        url = context.obj.url
+        record = measured_at(url, kind, wish) if url else measured_here(settings_of(context), kind, wish)
         found = changes(record, earlier, wish.margin) if earlier else []
         if wish.out:
             record.save(wish.out)
@@ -155,6 +135,54 @@ def evaluate(
     raise typer.Exit(WORSE if any(change.is_worse for change in found) else 0)
 
 
+def settings_here(context: typer.Context) -> Settings:
+    """The settings, for what is measured on this machine only: where a server is named the command ends."""
+    if url := context.obj.url:
+        context.fail(
+            f"rag eval {context.info_name} acts on this machine; of the server at {url} only retrieval and "
+            "answers are measured: run it there, without --url (--home DIR goes before RAG_URL)"
+        )
+    return settings_of(context)
+
+
+def measured_here(settings: Settings, kind: Kind, wish: Wish) -> Record:
+    """A collection of the home, or the data set's own corpus."""
+    benchmark = read_benchmark(wish.dataset).chosen(wish.limit, wish.seed)
+    with counting("documents") as reading, counting("questions") as asking:
+        return asyncio.run(
+            evaluated(
+                settings,
+                benchmark,
+                kind,
+                tier=wish.tier,
+                collection=wish.collection,
+                seed=wish.seed,
+                reading=reading,
+                asking=asking,
+            )
+        )
+
+
+def measured_at(url: str, kind: Kind, wish: Wish) -> Record:
+    """A collection of a server, with the rights of RAG_API_KEY."""
+    with Client(url, max_retries=RETRIES) as client, counting("questions") as asking:
+        if wish.collection is None:
+            raise BadRequest(
+                f"the server at {url} is asked about a collection of its own: --collection NAME, of "
+                f"{', '.join(client.collections()) or 'none that this key may read'}; the corpus of "
+                f"{wish.dataset.name} is measured on this machine: rag --home DIR eval {kind} ..."
+            )
+        return client.evaluate(
+            wish.dataset,
+            kind=kind,
+            collection=wish.collection,
+            tier=wish.tier,
+            limit=wish.limit,
+            seed=wish.seed,
+            progress=asking,
+        )
+
+
 @contextmanager
 def not_measured() -> Iterator[None]:
     """An error of ours ends the command with a status that is not that of a result."""
@@ -166,23 +194,54 @@ def not_measured() -> Iterator[None]:
 
 
 def show(record: Record, found: Sequence[Change]) -> None:
-    """Print the scores, and what changed."""
-    changed = {change.name: change for change in found}
-    columns = ["", "mean", "95 % interval", "p50", "p95", "n", *(["worse by", "p"] if found else [])]
-    table = Table(*columns, box=None, header_style="bold")
+    """Print the scores, or what became of them since the baseline, and what they depend on."""
+    console = Console()
+    console.print(compared(record, found) if found else scored(record))
+    told = " · ".join(f"{name} {value[:12] if is_digest(value) else value}" for name, value in bound(record))
+    console.print(Text(told, style="dim"))
+
+
+def scored(record: Record) -> Table:
+    """Every score with its interval."""
+    table = Table("", "mean", "95 % interval", "p50", "p95", "n", box=None, header_style="bold")
     for name, one in record.measures().items():
         values = record.values(name)
-        cells = [
-            KINDS[name].label,
+        table.add_row(
+            record.label(name),
             f"{one.mean:.4g}",
             f"{one.low:.4g} to {one.high:.4g}",
             f"{quantile(values, 0.5):.3g}",
             f"{quantile(values, 0.95):.3g}",
             str(one.count),
-        ]
-        if change := changed.get(name):
-            told = f"{change.drop.mean:+.4f} [{change.drop.low:+.4f}, {change.drop.high:+.4f}]"
-            cells += [f"[red]{told}[/]" if change.is_worse else told.replace("[", r"\[")]
-            cells += [f"{change.p:.3f}" if change.p is not None else ""]
-        table.add_row(*cells)
-    Console().print(table)
+        )
+    return table
+
+
+def compared(record: Record, found: Sequence[Change]) -> Table:
+    """Every score that both have, on the questions of both."""
+    drops = Column("worse by", no_wrap=True)
+    table = Table("", "before", "now", drops, "p", "n", box=None, header_style="bold")
+    for change in found:
+        drop = change.drop
+        table.add_row(
+            record.label(change.name),
+            f"{change.before:.4g}",
+            f"{change.now:.4g}",
+            Text(f"{drop.mean:+.4f} [{drop.low:+.4f}, {drop.high:+.4f}]", "red" if change.is_worse else ""),
+            f"{change.p:.3f}" if change.p is not None else "",
+            str(drop.count),
+        )
+    return table
+
+
+def bound(record: Record) -> list[tuple[str, str]]:
+    """What the numbers depend on, as far as it is known."""
+    return [
+        ("questions of", record.dataset),
+        *((name, value) for name, value in record.bound.items() if value),
+    ]
+
+
+def is_digest(value: str) -> bool:
+    """Whether this is a SHA-256."""
+    return len(value) == 64 and set(value) <= set("0123456789abcdef")

@@ -24,6 +24,7 @@ from rag.evaluation.commands.quality import (
     Out,
     Seed,
     not_measured,
+    settings_here,
 )
 from rag.evaluation.library import opened
 from rag.evaluation.pairing import Frozen, Pair, Said, freeze, judged, say
@@ -38,7 +39,6 @@ from rag.models.gates import Binding
 from rag.models.lockfile import Entry, entry
 from rag.routing.opening import template_of
 from rag.settings import Settings
-from rag.terminal import settings_of
 from rag.types import Profile
 
 STATUS = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.NOT_PROVEN: 2}
@@ -66,7 +66,7 @@ def quantisation(
 
     Exit status 0: PASS; 1: FAIL; 2: NOT PROVEN, or not measured.
     """
-    settings = settings_of(context)
+    settings = settings_here(context)
     with not_measured():
         benchmark = read_benchmark(dataset).chosen(limit, seed)
         models = entry(reference, settings.home), entry(candidate or settings.engine.model, settings.home)

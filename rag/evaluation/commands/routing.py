@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rag.errors import BadRequest
+from rag.evaluation.commands.quality import settings_here
 from rag.evaluation.record import write
 from rag.evaluation.routing import (
     RIDGE,
@@ -40,7 +41,6 @@ from rag.routing.regression import Matrix, Regression, fit
 from rag.routing.router import NEEDED, NUMBERS
 from rag.routing.signals import FEATURES
 from rag.settings import Settings
-from rag.terminal import settings_of
 
 SHOWN = 11  # points of the curve
 
@@ -69,7 +69,7 @@ def routing(
 ) -> None:
     """Measured on what the weights had not seen: F1 by kind of question, or quality over calls and cost."""
     rows = read(file, weak=weak, strong=strong)
-    settings = settings_of(context)
+    settings = settings_here(context)
     by_text = bool(rows[0].text)
     embed = embedder(settings) if by_text and not words_only else None
     about: dict[str, Any] = {"trained": datetime.now(UTC).date().isoformat(), "lines": len(rows)}
@@ -104,7 +104,7 @@ def routing(
 def embedder(settings: Settings) -> Embed:
     """The embedder of the settings, its query side."""
     from rag.embedding.dense import DenseEmbedder
-    from rag.store.index import find_model
+    from rag.store.encoders import find_model
 
     model = settings.embedding.model
     folder, _ = find_model(model, settings.home)

@@ -17,7 +17,8 @@ from rag.cli import app
 from rag.errors import WorkerDied
 from rag.evaluation.answers import answer_all, judged
 from rag.evaluation.benchmark import Item, Row, read_benchmark
-from rag.evaluation.library import Library, budget_of, by_document, cut, opened, patiently
+from rag.evaluation.desk import patiently
+from rag.evaluation.library import Library, budget_of, by_document, cut, opened
 from rag.evaluation.record import Asked, Record
 from rag.evaluation.retrieval import search_all
 from rag.settings import Settings
@@ -177,6 +178,12 @@ def test_the_command_reports_compares_and_ends_with_the_status_that_ci_reads(
     assert record.bound["dataset"] == read_benchmark(dataset).sha256 and record.kind == "retrieval"
     assert ElementTree.parse(xml).getroot().get("failures") == "0" and "nordwind" in html.read_text()
     assert not list((tmp_path / "home").glob("*.db")), "the corpus does not get into the home"
+
+    done = run(tmp_path / "home", "retrieval", "--dataset", dataset, "--baseline", out, "--limit", "2")
+    assert done.exit_code == 0, done.output
+    shown = " ".join(done.stdout.split())
+    assert "before now worse by p n" in shown and "nDCG@10 1 1 +0.0000 [+0.0000, +0.0000] 1.000" in shown
+    assert f"questions of {dataset.name} · dataset {record.bound['dataset'][:12]} · model" in shown
 
 
 def test_what_cannot_be_measured_ends_with_two(dataset: Path, tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from rag.types import Chunk, Passage
 from rag.wire import error_body
 
 
@@ -20,6 +21,8 @@ class Moody:
 
     url: str = ""
     script: list[Any] = field(default_factory=list)  # a status, (status, Retry-After), or "hang up"
+    streamed: bytes = b""  # what comes of an answer before its connection ends
+    replies: dict[str, Any] = field(default_factory=dict)  # in place of REPLIES, by path
     seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
 
     def next(self) -> Any:
@@ -31,9 +34,13 @@ REPLIES = {
     "/v1/documents": {"object": "list", "documents": [], "next": None},
     "/v1/embeddings": {"data": [{"index": 0, "embedding": [1.0]}]},
 }
+FOUND = Passage(Chunk("chunk", 0, "28 days of paid leave"), "document", 1, "Leave", "leave.md", 1.0)
 STREAMED = (
-    b'data: {"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": null}]}\n\n'
-    b'data: {"choices": [{"delta": {"content": "28 days"}, "finish_reason": null}]}\n\n'
+    b'data: {"choices": [{"delta": {}, "finish_reason": null}], "rag": {"passages": '
+    + json.dumps([asdict(FOUND)]).encode()
+    + b"}}\n\n"
+    + b'data: {"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": null}]}\n\n'
+    + b'data: {"choices": [{"delta": {"content": "28 days"}, "finish_reason": null}]}\n\n'
 )
 
 
@@ -63,14 +70,15 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header("Connection", "close")
             self.end_headers()
-            self.wfile.write(STREAMED)  # and no [DONE]: it ends in the middle
+            self.wfile.write(self.moody.streamed or STREAMED)  # and no [DONE]: it ends in the middle
             self.close_connection = True
             return
-        reply = REPLIES.get(path, {})
+        reply = (REPLIES | self.moody.replies).get(path, {})
         if status != 200:
-            code = {429: "overloaded", 503: "worker_unavailable"}.get(status, "invalid_request")
+            codes = {401: "invalid_api_key", 429: "overloaded", 503: "worker_unavailable"}
+            code = codes.get(status, "invalid_request")
             reply = error_body("not now", status=status, code=code)
-        data = json.dumps(reply).encode()
+        data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         if wish is not None:

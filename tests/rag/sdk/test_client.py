@@ -86,6 +86,11 @@ def test_an_address_that_is_none_is_refused_with_the_form_of_one(address: str) -
         Client(address)
 
 
+def test_the_address_may_be_the_one_that_other_clients_want(service: Any) -> None:
+    with Client(f"{service.url}/v1/") as client:
+        assert client.search("leave")
+
+
 def test_the_key_opens_the_door(serving: Any) -> None:
     with serving(api_key="s3cret") as service:
         with Client(service.url, "s3cret") as client:

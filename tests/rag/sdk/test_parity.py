@@ -23,7 +23,7 @@ VERBS = verbs(Knowledge)
 AREAS = ((Talks, ClientTalks, AsyncTalks, OwnTalks), (Money, ClientMoney, AsyncMoney, OwnMoney))
 IN_AREAS = [(verb, *area) for area in AREAS for verb in verbs(area[0])]
 SPOKEN = {"search", "ask", "stream", "embed", "documents", "upload", "document", "chunks", "delete"}
-RUNS = {"jobs", "job", "pause_job", "resume_job", "cancel_job", "retry_job"}
+RUNS = {"jobs", "job", "pause_job", "resume_job", "cancel_job", "retry_job", "prioritise_job"}
 
 
 def arguments(verb: Callable[..., Any]) -> list[tuple[str, Any, Any, Any]]:
@@ -33,7 +33,7 @@ def arguments(verb: Callable[..., Any]) -> list[tuple[str, Any, Any, Any]]:
 
 
 def test_there_are_verbs_to_compare() -> None:
-    assert {*SPOKEN, *RUNS, "whoami"} <= set(VERBS)
+    assert {*SPOKEN, *RUNS, "evaluate", "whoami"} <= set(VERBS)
     assert {"create", "share", "give_feedback", "usage", "set_budget"} <= {verb for verb, *_ in IN_AREAS}
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from rag.errors import BadRequest, Overloaded, WorkerError, WorkerUnavailable
+from rag.errors import AnswerBroken, BadRequest, Overloaded, Unauthorised, WorkerError, WorkerUnavailable
 from rag.sdk import AsyncClient, Client
 from rag.sdk.retry import LONGEST_WISH_S, Retry
+from tests.rag.sdk.conftest import STREAMED
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +108,7 @@ def test_a_stream_is_opened_again_but_never_begun_twice(moody: Any) -> None:
     moody.script = [503, 429]
     with Client(moody.url) as client:
         events = client.stream("leave?")
-        assert next(events).text == "28 days"
+        assert [next(events), next(events)][1].text == "28 days"
         with pytest.raises(WorkerError, match="before it was whole"):
             next(events)
     assert len(moody.seen) == 3
@@ -120,10 +121,53 @@ def test_the_awaiting_client_does_the_same(moody: Any) -> None:
             found = await client.search("leave")
             moody.script = [429]
             async with contextlib.aclosing(client.stream("leave?")) as events:
+                await anext(events)
                 return found, (await anext(events)).text
 
     assert asyncio.run(both()) == ([], "28 days")
     assert len(moody.seen) == 5
+
+
+@pytest.mark.parametrize("rest", [b"", b'data: {"choices": [{"delta": {"content": " a ye'])
+def test_an_answer_that_breaks_off_says_so_and_holds_what_arrived(moody: Any, rest: bytes) -> None:
+    moody.streamed = STREAMED + rest
+
+    async def awaited() -> AnswerBroken:
+        async with AsyncClient(moody.url) as client:
+            with pytest.raises(AnswerBroken) as found:
+                [event async for event in client.stream("leave?")]
+            return found.value
+
+    with Client(moody.url) as client, pytest.raises(AnswerBroken) as found:
+        list(client.stream("leave?"))
+    for error in (found.value, asyncio.run(awaited())):
+        assert error.text == "28 days" and "after 7 characters; ask again" in str(error)
+        assert [each.title for each in error.passages] == ["Leave"]
+
+
+@pytest.mark.parametrize("reply", [b"<html>hello</html>", {"object": "list", "hits": []}])
+def test_a_server_that_is_another_or_of_another_version_is_told_from_a_bug(moody: Any, reply: Any) -> None:
+    moody.replies = {"/v1/search": reply}
+    with Client(moody.url) as client, pytest.raises(WorkerError) as found:
+        client.search("leave")
+    assert f"the reply of {moody.url} to POST /v1/search is none of Permafrost" in str(found.value)
+
+
+def test_a_refused_key_is_told_with_where_keys_are_given(moody: Any) -> None:
+    moody.script = [401, 401]
+    with Client(moody.url) as client, pytest.raises(Unauthorised, match="set RAG_API_KEY, or api_key="):
+        client.search("leave")
+    with Client(moody.url, "rag_s3cret") as client, pytest.raises(Unauthorised) as found:
+        client.search("leave")
+    assert moody.url in str(found.value) and "s3cret" not in str(found.value)
+
+
+def test_a_server_without_tls_is_not_one_that_is_away(moody: Any) -> None:
+    with (
+        Client(moody.url.replace("http:", "https:"), max_retries=0) as client,
+        pytest.raises(WorkerUnavailable, match="no TLS with the server at https://.*use http://"),
+    ):
+        client.search("leave")
 
 
 def test_many_texts_are_embedded_in_several_requests(moody: Any) -> None:
