@@ -176,18 +176,21 @@ class Assistant:
         """An answer that nobody was given before."""
         account, passages = case.account, case.passages
         if self.ask_back and (back := self.ask_back(case.question, passages)):
+            await self.clerk.narrow(case.docket, 0, case.manner)
             yield case.delta(back)
             yield Final(self._final(case, Outcome.CLARIFY))
             return
         if not case.manner.schema and (computed := compute(case.question, passages)):
             account.lap("compute")
+            await self.clerk.narrow(case.docket, 0, case.manner)
             case.citations = Citations(MOST_ROWS)
             yield case.delta(computed.shown(case.citations))
             yield Final(self._final(case, Outcome.COMPUTED, PRECISION))
             return
         most = min(self.settings.max_quotes, case.docket.ticket.plan.passages or self.settings.max_quotes)
         with span("choose", passages=len(passages)) as choosing:
-            selection = await choose(case.question, passages, self.vectors, limit=most)
+            who = {"reader": case.reader, "epoch": case.epoch or ""}
+            selection = await choose(case.question, passages, self.vectors, limit=most, **who)
             choosing.note(quotes=len(selection.quotes))
         account.lap("quotes")
         materials = await self._materials(case, selection) if self.voices.has_external else []
@@ -195,6 +198,7 @@ class Assistant:
         outcome = Outcome.NOT_FOUND
         unchecked: tuple[str, ...] = ()
         if not selection.answers(DECLINED_BELOW[self.settings.profile]):
+            await self.clerk.narrow(case.docket, 0, case.manner)
             yield case.delta(refusal(passages))
         elif case.manner.schema:
             outcome, delta, unchecked = await self._structure(case, selection)
@@ -257,6 +261,7 @@ class Assistant:
         """Who drafts for the tier that was chosen; None where quotes are all there is."""
         voice, tier = self.clerk.voice(case.docket), case.docket.tier
         if voice is None:
+            await self.clerk.narrow(case.docket, 0, case.manner)
             return None
         materials: list[Material] = []
         if voice.external:
@@ -272,7 +277,10 @@ class Assistant:
         def booked(finished: Finished) -> None:
             case.docket.ticket.add(work_of(finished), tier=tier)
 
-        case.account.on_finished = booked
+        async def packed(tokens: int) -> None:
+            await self.clerk.narrow(case.docket, tokens, case.manner)
+
+        case.account.on_packed, case.account.on_finished = packed, booked
         return Drafter(case.inquiry, self.settings, voice.template, case.principal, case.manner)
 
     async def _materials(self, case: Case, selection: Selection) -> list[Material]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,7 +15,11 @@ from rag.workers import CpuTally
 
 @dataclass
 class Account:
-    """Kept while an answer is made; a lap ends a stage. `children`: CPU-seconds of the index for it."""
+    """Kept while an answer is made; a lap ends a stage. `children`: CPU-seconds of the index for it.
+
+    `on_packed` is told the tokens of passages and question in a prompt before it is sent, `on_finished` what
+    became of it.
+    """
 
     started: float = field(default_factory=time.perf_counter)
     cpu_started: float = field(default_factory=time.process_time)
@@ -25,6 +29,7 @@ class Account:
     children: CpuTally = field(default_factory=CpuTally)
     engine_cpu_s: float = 0.0
     model: str = ""
+    on_packed: Callable[[int], Awaitable[None]] | None = None
     on_finished: Callable[[Finished], None] | None = None
 
     def lap(self, stage: str) -> None:

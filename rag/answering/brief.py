@@ -30,15 +30,24 @@ def filled(name: str, **values: str) -> str:
 
 async def pack(passages: Sequence[Passage], generator: Generator, *, budget_tokens: int) -> list[str]:
     """The text of the best passages that fit: whole, but for a first one that is too long alone."""
+    return (await counted("", passages, generator, budget_tokens=budget_tokens))[0]
+
+
+async def counted(
+    question: str, passages: Sequence[Passage], generator: Generator, *, budget_tokens: int
+) -> tuple[list[str], int]:
+    """The same, and the tokens of it all with the question; a text cut short counts as all that was left."""
     texts = [headed(passage, passage.chunk.text) for passage in passages]
+    asked, *counts = await generator.count([question, *texts])
     packed: list[str] = []
-    for passage, text, tokens in zip(passages, texts, await generator.count(texts), strict=True):
-        if tokens <= budget_tokens:
+    left = budget_tokens
+    for passage, text, tokens in zip(passages, texts, counts, strict=True):
+        if tokens <= left:
             packed.append(text)
-            budget_tokens -= tokens
+            left -= tokens
         elif not packed:
-            return [await shortened(passage, generator, budget_tokens)]
-    return packed
+            return [await shortened(passage, generator, left)], asked + budget_tokens
+    return packed, asked + budget_tokens - left
 
 
 def worth_warming(passages: Sequence[Passage], *, budget_tokens: int) -> list[str]:

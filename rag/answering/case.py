@@ -38,6 +38,12 @@ class Case:
     sent: list[Cleared] = field(default_factory=list)
     shown: str = ""
 
+    @property
+    def reader(self) -> str:
+        """Under what name work for this reader may be kept; nothing is where no removal would be noticed."""
+        who = self.principal
+        return f"{who.tenant}\x1f{who.readership}" if self.epoch is not None else ""
+
     def delta(self, text: str, tokens: tuple[Logprob, ...] = ()) -> Delta:
         """Show some more text."""
         known = set(MARKER.findall(self.shown))

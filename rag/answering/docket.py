@@ -165,6 +165,14 @@ class Clerk:
         docket.decision = decision
         return True
 
+    async def narrow(self, docket: Docket, tokens: int, manner: Manner) -> None:
+        """Estimate once more: `tokens` are passages and question of a prompt, 0 where none is sent."""
+        plan = Plan(docket.ticket.plan.tier, 0, 0)
+        if tokens:
+            most = self._plan(docket.tier, docket.question, manner).max_tokens
+            plan = Plan(docket.tier, FRAME_TOKENS + tokens, most)
+        await asyncio.to_thread(self.accountant.narrow, docket.ticket, plan)
+
     def may_rise(self, docket: Docket) -> bool:
         """Whether a draft without support would be followed by another tier's."""
         return self.voices.router.after(docket.decision, Draft(0, 0)).tier != docket.tier

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from rag.answering.account import Account
-from rag.answering.brief import marked, messages, pack
+from rag.answering.brief import counted, marked, messages
 from rag.answering.manner import Manner
 from rag.answering.sentences import sentences
 from rag.engine.generator import Finished, Generator, Logprob
@@ -83,7 +83,11 @@ class Drafter:
 
     async def _prompt(self, question: str, passages: Sequence[Passage], account: Account) -> list[Piece]:
         with span("prompt", passages=len(passages)):
-            packed = await pack(passages, self.generator, budget_tokens=self.settings.context_tokens)
+            packed, tokens = await counted(
+                question, passages, self.generator, budget_tokens=self.settings.context_tokens
+            )
+            if account.on_packed:
+                await account.on_packed(tokens)
             account.model = str((await self.generator.info())["name"])
         return marked(render(messages(question, packed), self.template), packed)
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from math import inf
 from typing import Any
 
@@ -121,6 +121,7 @@ class Accountant:
                     held = self.reservations.reserve(connection, secrets.token_hex(8), accounts, worst, entry)
                     assert held is not None  # decided within the same transaction
                     ticket = Ticket(self, held, decision, principal.tenant, mark, cap, warnings(accounts))
+                    ticket.estimates[decision.plan.tier] = decision.estimate
                 else:
                     self.ledger.append(connection, refused(entry, decision, at))
         finally:
@@ -148,6 +149,23 @@ class Accountant:
                 connection, ticket.held, accounts, found.most, external=found.external_most
             )
         ticket.held, ticket.decision = held, replace(ticket.decision, estimate=whole)
+        ticket.estimates[plan.tier] = found
+
+    def narrow(self, ticket: Ticket, plan: Plan) -> None:
+        """Estimate a tier once more, its prompt being packed (0 tokens: none is sent after all), and hold no
+        more than the most of that. It never becomes more: for that the budgets are asked (`rise`)."""
+        if (before := ticket.estimates.get(plan.tier)) is None or ticket.charge:
+            return
+        found = self.estimator.estimate(ticket.tenant, plan, packed=True).within(before)
+        if not plan.prompt_tokens:
+            # It is over in a moment: what is held is let go when it is settled.
+            found = replace(found, most=before.most, external_most=before.external_most)
+        ticket.estimates[plan.tier], ticket.packed[plan.tier] = found, plan
+        whole = reduce(Estimate.__add__, ticket.estimates.values())
+        if plan.prompt_tokens and ticket.held.holds:
+            with self._turn, self.database.writing() as connection:
+                ticket.held = self.reservations.lower(connection, ticket.held, whole.most)
+        ticket.decision = replace(ticket.decision, estimate=whole)
 
     def settle(
         self, ticket: Ticket, *, outcome: Ending, tier: str, model: str, details: Mapping[str, Any]
@@ -188,8 +206,9 @@ class Accountant:
         if outcome in (Ending.OK, Ending.DEGRADED):
             for name, work in ticket.work.items():
                 planned = ticket.plan if name == ticket.plan.tier else None
-                self.estimator.learn(ticket.tenant, name, work, planned)
-        return replace(whole, warnings=(*ticket.warnings, *settled.warnings))
+                self.estimator.learn(ticket.tenant, name, work, planned, ticket.packed.get(name))
+        warned = (*ticket.warnings, *settled.warnings)
+        return replace(whole, warnings=warned, estimate=ticket.decision.estimate)
 
     def book_ingestion(
         self, principal: Principal, work: Work, *, job: str, collection: str, details: Mapping[str, Any]

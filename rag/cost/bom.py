@@ -12,7 +12,12 @@ from rag.cost.models_report import ModelsReport
 
 # Identifiers of the SPDX list that models come under; others go as plain names.
 SPDX = {"Apache-2.0", "MIT", "BSD-3-Clause", "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-4.0", "CC0-1.0"}
-TASKS = {"generator": "text-generation", "embedder": "feature-extraction"}
+TASKS = {
+    "generator": "text-generation",
+    "embedder": "feature-extraction",
+    "sparse-encoder": "feature-extraction",
+    "token-encoder": "feature-extraction",
+}
 
 
 def bill_of_materials(report: ModelsReport) -> dict[str, Any]:

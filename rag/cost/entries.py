@@ -30,14 +30,16 @@ def opened(held: Reservation) -> dict[str, Any]:
 
 
 def decided(ticket: Ticket) -> dict[str, Any]:
-    """What the guardrail said, and the estimate from before."""
+    """What the guardrail said, and the estimate that was in force at the end."""
     decision = ticket.decision
+    packed = {tier: asdict(plan) for tier, plan in ticket.packed.items()}
     tiers = {"tiers": list(ticket.work)} if len(ticket.work) > 1 else {}
     return {
         "step": str(decision.step),
         "obstacle": obstacle(decision),
         **tiers,
         "plan": asdict(ticket.plan),
+        **({"packed": packed} if packed else {}),
         **estimated(decision.estimate),
     }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -43,6 +43,16 @@ class Estimate:
     basis: str
     samples: int
 
+    def within(self, most: Estimate) -> Estimate:
+        """The same, but nowhere above the most of an estimate from before."""
+        return replace(
+            self,
+            p50=least(self.p50, most.most),
+            p95=least(self.p95, most.most),
+            most=least(self.most, most.most),
+            external_most=min(self.external_most, most.external_most),
+        )
+
     def __add__(self, other: Estimate) -> Estimate:
         """That of both, one after the other: p95 is then on the safe side."""
         return Estimate(
@@ -53,6 +63,11 @@ class Estimate:
             self.basis if self.basis == other.basis else "assumed",
             min(self.samples, other.samples),
         )
+
+
+def least(one: Amounts, other: Amounts) -> Amounts:
+    """The lesser amount of each unit."""
+    return Amounts(*(min(getattr(one, each.name), getattr(other, each.name)) for each in fields(one)))
 
 
 @dataclass(slots=True)
@@ -81,8 +96,9 @@ class Estimator:
         self._histories: dict[tuple[str, str], History] = {}
         self._lock = threading.RLock()  # requests are opened and settled in threads
 
-    def estimate(self, tenant: str, plan: Plan) -> Estimate:
-        """What a plan may use. Raises PriceUnavailable for a tier whose price is missing or old."""
+    def estimate(self, tenant: str, plan: Plan, *, packed: bool = False) -> Estimate:
+        """What a plan may use. `packed`: its prompt is what the model will read, not the most it could be.
+        Raises PriceUnavailable for a tier whose price is missing or old."""
         speeds = self._speeds(tenant, plan.tier)
         price = self._price_of(plan.tier)
 
@@ -91,12 +107,13 @@ class Estimator:
                 return 0.0
             return price.cost(plan.prompt_tokens, round(completion_tokens)) * self._exchange(price.currency)
 
-        typical_s = speeds.typical(plan.prompt_tokens, plan.max_tokens)
+        expected = self._packed if packed else self._planned
+        p50_s, p95_s, lengths = expected(speeds, plan)
         most_s = speeds.most(plan.prompt_tokens, plan.max_tokens)
-        p95_s = min(most_s, typical_s * speeds.ratio_p95)
-        usual, long = (min(each, plan.max_tokens) for each in (speeds.completion, speeds.completion_p95))
+        p95_s = min(most_s, p95_s)
+        usual, long = (min(each, plan.max_tokens) for each in lengths)
         return Estimate(
-            p50=self._amounts(min(p95_s, typical_s * speeds.ratio_p50), external(usual)),
+            p50=self._amounts(min(p95_s, p50_s), external(usual)),
             p95=self._amounts(p95_s, external(long)),
             most=self._amounts(most_s, external(plan.max_tokens)),
             external_most=external(plan.max_tokens),
@@ -104,12 +121,29 @@ class Estimator:
             samples=speeds.samples,
         )
 
-    def learn(self, tenant: str, tier: str, work: Work, plan: Plan | None = None) -> None:
-        """Remember what a request took that ended well; `plan`: what it was estimated for."""
+    def learn(
+        self, tenant: str, tier: str, work: Work, plan: Plan | None = None, packed: Plan | None = None
+    ) -> None:
+        """Remember what a request took that ended well; `plan`: what it was estimated for, `packed`: and what
+        for once its prompt was packed."""
         with self._lock:
             history = self._history(tenant, tier)
-            history.samples.append(sample_of(work, self._rates.cores, plan))
+            history.samples.append(sample_of(work, self._rates.cores, plan, packed))
             history.unseen += 1
+
+    @staticmethod
+    def _planned(speeds: Speeds, plan: Plan) -> tuple[float, float, tuple[float, float]]:
+        """p50 and p95 in seconds, and of the answer's tokens, before anything was found."""
+        typical_s = speeds.typical(plan.prompt_tokens, plan.max_tokens)
+        lengths = (speeds.completion, speeds.completion_p95)
+        return typical_s * speeds.ratio_p50, typical_s * speeds.ratio_p95, lengths
+
+    @staticmethod
+    def _packed(speeds: Speeds, plan: Plan) -> tuple[float, float, tuple[float, float]]:
+        """The same with the prompt known."""
+        typical_s = speeds.typical_packed(plan.prompt_tokens, plan.max_tokens)
+        p50, p95 = speeds.packed.get(bool(plan.prompt_tokens), (1.0, max(1.0, speeds.ratio_p95)))
+        return typical_s * p50, typical_s * p95, speeds.written
 
     def _amounts(self, busy_s: float, external: float) -> Amounts:
         made = charge(Work(decode_s=busy_s, external=external), self._rates)
@@ -121,7 +155,7 @@ class Estimator:
             if len(history.samples) >= ENOUGH and (
                 history.unseen >= REFIT_AFTER or history.speeds.samples < 2 * ENOUGH
             ):
-                history.speeds, history.unseen = fit(history.samples), 0
+                history.speeds, history.unseen = fit(list(history.samples)), 0
             return history.speeds
 
     def _history(self, tenant: str, tier: str) -> History:

@@ -8,10 +8,14 @@ charge(busy) + idle(hours - busy) is rates.hour(u) * hours, in every part.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 from rag.cost.energy import MODEL, Band
 from rag.cost.rates import Rates
 from rag.types import Cost
+
+if TYPE_CHECKING:
+    from rag.cost.estimate import Estimate
 
 LEAST_UTILISATION = 1e-4
 
@@ -52,6 +56,7 @@ class Charge:
 
     `booked` is what the ledger counts. `marginal` would have been saved without the work. `fully_loaded` is
     with this work's part of the idle time at `utilisation`; it is what may be called the cost of an answer.
+    `estimate`: what was expected of it.
     """
 
     busy_s: float
@@ -69,6 +74,7 @@ class Charge:
     band: Band
     constants: str
     warnings: tuple[str, ...] = ()
+    estimate: Estimate | None = None
 
     @property
     def booked(self) -> float:
@@ -97,7 +103,19 @@ class Charge:
             co2e_g=self.co2e_g,
             utilisation=self.utilisation,
             constants=self.constants,
+            **self._told(),
         )
+
+    def _told(self) -> dict[str, float]:
+        """The estimate in money, as it stood when the answer was made."""
+        if self.estimate is None:
+            return {}
+        likely, hardly_more, most = self.estimate.p50, self.estimate.p95, self.estimate.most
+        return {
+            "estimated": likely.money,
+            "estimated_p95": hardly_more.money,
+            "estimated_most": most.money,
+        }
 
 
 def charge(work: Work, rates: Rates, *, utilisation: float = 1.0, band: Band = MODEL) -> Charge:

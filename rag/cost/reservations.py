@@ -118,13 +118,26 @@ class Reservations:
         connection.execute(update(reservations).where(reservations.c.id == held.id).values(told))
         return Reservation(held.id, holds, entry)
 
+    def lower(self, connection: Connection, held: Reservation, most: Amounts) -> Reservation:
+        """Hold no more than this of each balance; what is held below it stays as it is."""
+        holds = tuple(
+            (budget, subject, start, min(amount, nano(most.of(unit_of(budget)))))
+            for budget, subject, start, amount in held.holds
+        )
+        told = update(reservations).where(reservations.c.id == held.id).values(holds=json.dumps(holds))
+        if not connection.execute(told).rowcount:
+            return held  # somebody swept it up when its lease was over: what it held is free already
+        for before, after in zip(held.holds, holds, strict=True):
+            connection.execute(BOOK, {**of(*before[:3]), "used": 0, "freed": before[3] - after[3]})
+        return Reservation(held.id, holds, held.entry)
+
     def settle(self, connection: Connection, held: Reservation, used: Amounts) -> Settlement:
         """Book what was used and let go of the rest."""
         is_held = connection.execute(FORGET, {"of_id": held.id}).rowcount == 1
         warnings, after = [], []
         for *key, amount in held.holds:
             this = of(*key)
-            unit = Unit(key[0].rpartition(":")[2])
+            unit = unit_of(key[0])
             # Somebody swept it up when its lease was over: what it held is free already.
             freed = amount if is_held else 0
             connection.execute(BOOK, {**this, "used": nano(used.of(unit)), "freed": freed})
@@ -156,6 +169,11 @@ class Reservations:
         )
         with self.database.writing() as connection:
             connection.execute(later)
+
+
+def unit_of(budget_id: str) -> Unit:
+    """The unit that a budget counts in, which its id ends with."""
+    return Unit(budget_id.rpartition(":")[2])
 
 
 def of(budget: str, subject: str, start: str) -> dict[str, str]:

@@ -1,12 +1,12 @@
-"""How fast requests went here, and how far off expectations were: what estimates are made of."""
+"""How fast requests went here, how much they wrote, and how far off expectations were."""
 
 from __future__ import annotations
 
 import json
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rag.cost.meter import Work
@@ -24,7 +24,8 @@ SLOWEST_PREFILL_S, SLOWEST_DECODE_S, SLOWEST_REST_S = 0.05, 0.5, 5.0
 class Sample:
     """What one request took: tokens read, those of them not cached, written, and machine-seconds.
 
-    `planned_tokens`, `planned_most`: the prompt and the answer that it was estimated for.
+    `planned_tokens`, `planned_most`: the prompt and the answer that it was estimated for. `packed_tokens`,
+    `packed_most`: the same once the prompt was packed, 0 where no model was asked; None: not told.
     """
 
     planned_tokens: int
@@ -35,6 +36,8 @@ class Sample:
     prefill_s: float
     decode_s: float
     rest_s: float
+    packed_tokens: int | None = None
+    packed_most: float = 0.0
 
     @property
     def busy_s(self) -> float:
@@ -44,7 +47,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Speeds:
-    """Seconds per token and beside tokens, typical and slowest; how requests compared with the typical."""
+    """Seconds per token and beside tokens, typical and slowest; how requests compared with the typical.
+
+    Of a packed prompt more is known: `fresh_s` per token not cached, `kept` tokens that usually are cached,
+    `written` tokens of the answers that a model wrote (median, p95), and `packed`: how requests compared with
+    what is typical then (p50, p95), by whether a model was asked.
+    """
 
     prefill_s: float = SLOWEST_PREFILL_S
     decode_s: float = SLOWEST_DECODE_S
@@ -55,6 +63,15 @@ class Speeds:
     ratio_p50: float = 1.0
     ratio_p95: float = 1.0
     samples: int = 0
+    fresh_s: float = SLOWEST_PREFILL_S
+    kept: float = 0.0
+    written: tuple[float, float] = (math.inf, math.inf)
+    packed: Mapping[bool, tuple[float, float]] = field(default_factory=dict)
+
+    def typical_packed(self, prompt_tokens: float, max_tokens: float) -> float:
+        """Seconds that are to be expected of a prompt whose tokens are counted; of none, without a model."""
+        fresh = max(0.0, prompt_tokens - self.kept)
+        return self.rest_s + fresh * self.fresh_s + min(self.written[0], max_tokens) * self.decode_s
 
     def typical(self, prompt_tokens: float, max_tokens: float) -> float:
         """Seconds that are to be expected."""
@@ -67,8 +84,8 @@ class Speeds:
         return MARGIN * slow if self.samples else slow
 
 
-def sample_of(work: Work, cores: int, plan: Plan | None) -> Sample:
-    """What an estimate learns from work."""
+def sample_of(work: Work, cores: int, plan: Plan | None, packed: Plan | None = None) -> Sample:
+    """What an estimate learns from work, and from what was planned before and after packing."""
     return Sample(
         planned_tokens=plan.prompt_tokens if plan else work.prompt_tokens,
         planned_most=plan.max_tokens if plan else math.inf,
@@ -78,6 +95,8 @@ def sample_of(work: Work, cores: int, plan: Plan | None) -> Sample:
         prefill_s=work.prefill_s,
         decode_s=work.decode_s,
         rest_s=work.cpu_s / cores,
+        packed_tokens=packed.prompt_tokens if packed else None,
+        packed_most=packed.max_tokens if packed else 0.0,
     )
 
 
@@ -92,7 +111,8 @@ def recalled(
     details: str,
 ) -> Sample:
     """The same from a row of the ledger."""
-    plan = json.loads(details).get("plan", {})
+    told = json.loads(details)
+    plan, packed = told.get("plan", {}), told.get("packed", {}).get(tier, {})
     is_its = plan.get("tier") == tier
     return Sample(
         planned_tokens=plan["prompt_tokens"] if is_its else prompt,
@@ -103,6 +123,8 @@ def recalled(
         prefill_s=prefill_s,
         decode_s=decode_s,
         rest_s=busy_s - prefill_s - decode_s,
+        packed_tokens=packed.get("prompt_tokens"),
+        packed_most=packed.get("max_tokens", 0.0),
     )
 
 
@@ -116,22 +138,55 @@ def fit(samples: Sequence[Sample]) -> Speeds:
     decodes = [each.decode_s / each.completion_tokens for each in samples if each.completion_tokens] or [0.0]
     rests = [each.rest_s for each in samples]
     written = sorted(each.completion_tokens for each in samples)
-    plain = Speeds(middle(prefills), middle(decodes), middle(rests), middle(written), samples=len(samples))
+    plain = Speeds(
+        middle(prefills),
+        middle(decodes),
+        middle(rests),
+        middle(written),
+        samples=len(samples),
+        fresh_s=middle(fresh),
+        kept=kept(samples),
+        written=lengths(samples),
+    )
     ratios = [
         each.busy_s / max(1e-9, plain.typical(each.planned_tokens, each.planned_most)) for each in samples
     ]
-    return Speeds(
-        plain.prefill_s,
-        plain.decode_s,
-        plain.rest_s,
-        plain.completion,
+    return replace(
+        plain,
         slowest=(max(fresh), max(decodes), max(rests)),
         completion_p95=quantile(written, 0.95),
         # What else the machine does slows all requests of an hour alike: the last ones tell best.
         ratio_p50=middle(ratios[-LATEST:]),
         ratio_p95=quantile(sorted(ratios[-LATE:]), 0.95),
-        samples=len(samples),
+        packed=compared(samples, plain),
     )
+
+
+def kept(samples: Sequence[Sample]) -> float:
+    """Tokens of a prompt that were cached of late: the instructions always, passages by luck."""
+    cached = [each.prompt_tokens - each.fresh_tokens for each in samples[-LATE:] if each.prompt_tokens]
+    return statistics.median(cached) if cached else 0.0
+
+
+def lengths(samples: Sequence[Sample]) -> tuple[float, float]:
+    """Tokens of the last answers that a model wrote: median and p95."""
+    late = sorted([each.completion_tokens for each in samples if each.completion_tokens][-LATE:])
+    return (statistics.median(late), quantile(late, 0.95)) if late else (math.inf, math.inf)
+
+
+def compared(samples: Sequence[Sample], plain: Speeds) -> dict[bool, tuple[float, float]]:
+    """How requests compared with what was typical of their packed prompts: p50 and p95, by whether a model
+    was asked."""
+    found = {}
+    for asked in (True, False):
+        ratios = [
+            each.busy_s / max(1e-9, plain.typical_packed(each.packed_tokens, each.packed_most))
+            for each in samples
+            if each.packed_tokens is not None and bool(each.packed_tokens) is asked
+        ]
+        if ratios:
+            found[asked] = statistics.median(ratios[-LATEST:]), quantile(sorted(ratios[-LATE:]), 0.95)
+    return found
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

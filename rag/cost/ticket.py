@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rag.cost.estimate import Estimate
 from rag.cost.guardrail import Decision, Plan
 from rag.cost.ledger import Ending
 from rag.cost.meter import Charge, Work
@@ -64,8 +65,9 @@ class CpuShare:
 class Ticket:
     """A request that may be served as `decision.plan` says. Use it as a context manager, or settle it.
 
-    `warnings`: soft limits that are behind us; `cap`: the most it may cost, 0 for any. What was not settled
-    at the end of the block is booked as interrupted (the caller went away) or error, with the work so far.
+    `warnings`: soft limits that are behind us; `cap`: the most it may cost, 0 for any. `estimates`: what is
+    held for each tier; `packed`: the prompts that were put together since. What was not settled at the end of
+    the block is booked as interrupted (the caller went away) or error, with the work so far.
     """
 
     accountant: Accountant
@@ -79,6 +81,8 @@ class Ticket:
     charge: Charge | None = None
     work: dict[str, Work] = field(default_factory=dict)
     senders: list[tuple[str, Sender]] = field(default_factory=list)
+    estimates: dict[str, Estimate] = field(default_factory=dict)
+    packed: dict[str, Plan] = field(default_factory=dict)
     _engine_since: float = 0.0
 
     @property

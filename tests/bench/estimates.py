@@ -54,10 +54,11 @@ BUDGETS = tuple(
 
 @dataclass
 class Seen:
-    """One question: the tier that was planned, what was estimated and what it took, and the milliseconds of
-    the books within its wall time and its CPU time."""
+    """One question: the tier that was planned, what was estimated at first and at last, what it took, and the
+    milliseconds of the books within its wall time and its CPU time."""
 
     tier: str
+    before: Estimate
     estimate: Estimate
     used: Amounts
     sample: Sample
@@ -67,21 +68,26 @@ class Seen:
 
 
 class Watched(Accountant):
-    """An accountant that is looked at: every ticket, and how long opening and settling took."""
+    """An accountant that is looked at: every ticket, and how long opening, narrowing and settling took."""
 
     def watch(self) -> None:
         self.seen: list[Seen] = []
         self.spent = [0.0, 0.0]
 
     def open(self, *args: Any, **kwargs: Any) -> Ticket:
-        return self._timed(lambda: super(Watched, self).open(*args, **kwargs))
+        ticket: Ticket = self._timed(lambda: super(Watched, self).open(*args, **kwargs))
+        self.before = ticket.decision.estimate
+        return ticket
+
+    def narrow(self, *args: Any) -> None:
+        self._timed(lambda: super(Watched, self).narrow(*args))
 
     def settle(self, ticket: Ticket, **kwargs: Any) -> Any:
         made = self._timed(lambda: super(Watched, self).settle(ticket, **kwargs))
         used = Amounts(made.booked, made.energy_wh, made.co2e_g, made.busy_s)
         plan, work = ticket.plan, sum(ticket.work.values(), Work())
-        sample = sample_of(work, self.rates.cores, plan)
-        self.seen.append(Seen(plan.tier, ticket.decision.estimate, used, sample))
+        sample = sample_of(work, self.rates.cores, plan, ticket.packed.get(plan.tier))
+        self.seen.append(Seen(plan.tier, self.before, ticket.decision.estimate, used, sample))
         return made
 
     def _timed(self, call: Callable[[], T]) -> T:
@@ -138,7 +144,10 @@ def measures(seen: Sequence[Seen]) -> Iterator[Row]:
     for unit, name in UNITS.items():
         yield from compared(name, unit, seen)
     for tier in sorted({each.tier for each in seen}):
-        yield from compared(f"{tier}, {UNITS['seconds']}", "seconds", [e for e in seen if e.tier == tier])
+        some = [each for each in seen if each.tier == tier]
+        yield from compared(f"{tier}, {UNITS['seconds']}", "seconds", some)
+        errors = [abs(each.before.p50.seconds - each.used.seconds) / each.used.seconds for each in some]
+        yield Row(f"{tier}: median error before the search", 100 * statistics.median(errors), "%")
     yield Row("question, median", statistics.median(each.whole_ms for each in seen), "ms")
     yield Row("books, median", statistics.median(each.books_ms for each in seen), "ms", lower_is_better=True)
     yield Row(
@@ -178,6 +187,7 @@ def keep(seen: Sequence[Seen]) -> None:
     with (OUT / "estimates.jsonl").open("w", encoding="utf-8") as lines:
         for each in seen:
             bounds = {name: getattr(each.estimate, name).seconds for name in ("p50", "p95", "most")}
+            bounds["before"] = each.before.p50.seconds
             told = {
                 "tier": each.tier,
                 "basis": each.estimate.basis,

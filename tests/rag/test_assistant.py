@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from rag.answering.brief import wording
 from rag.answering.manner import Manner
 from rag.assembly import System, open_system
 from rag.assistant import Assistant, Delta, Event, Final, Sources
+from rag.cost.tables import ledger
 from rag.engine.generator import SHARED_WITH_NOBODY, Finished, Generator, Sampling, Terms
 from rag.engine.generator import Delta as Token
 from rag.engine.prompt import Piece
@@ -327,6 +329,48 @@ def test_no_kv_is_kept_of_passages_that_were_found_before_a_removal(
     assert kept() == 0
     assert answer(desk.events(desk.dated(generator), question)).usage.completion_tokens > 0
     assert kept() > 0
+
+
+def test_sentences_are_kept_for_one_readership_where_removals_are_noticed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    similarity = desk.system.vectors.similarity
+
+    async def watched(left: Sequence[str], right: Sequence[str], **more: str) -> list[list[float]]:
+        seen.append(more)
+        return await similarity(left, right, **more)
+
+    monkeypatch.setattr(desk.system.vectors, "similarity", watched)
+    question, owner = "Who founded Nordwind Tools?", desk.system.principal
+    desk.events(desk.dated(Script("")), question, tier=Tier.EXTRACT)
+    revoke_kv(desk.system.settings.home)
+    desk.events(desk.dated(Script("")), question, tier=Tier.EXTRACT)
+    desk.ask(question, tier=Tier.EXTRACT)
+    before, after, undated = seen
+    assert before["reader"] == after["reader"] == f"{owner.tenant}\x1f{owner.readership}"
+    assert before["epoch"] != after["epoch"]
+    assert undated["reader"] == ""
+
+
+def booked(desk: Desk) -> dict[str, Any]:
+    """What the ledger tells of the last request."""
+    with desk.system.accountant.database.reading() as connection:
+        details = connection.execute(select(ledger.c.details).order_by(ledger.c.seq.desc())).scalar()
+    found: dict[str, Any] = json.loads(details or "{}")
+    return found
+
+
+def test_the_cost_tells_the_estimate_that_was_made_of_the_packed_prompt(desk: Desk) -> None:
+    worded = answer(desk.ask("Who founded Nordwind Tools?", says="Karl Brandt founded Nordwind Tools."))
+    told = booked(desk)
+    assert told["packed"]["small"]["kind"] == "PERSON"
+    assert 0 < told["packed"]["small"]["prompt_tokens"] < told["plan"]["prompt_tokens"]
+    assert worded.cost.estimated_most == pytest.approx(told["estimate"]["most"]["money"])
+    assert 0 < worded.cost.estimated <= worded.cost.estimated_p95 <= worded.cost.estimated_most
+    declined = answer(desk.ask("What is the boiling point of tin?", says="Hot."))
+    assert booked(desk)["packed"]["small"]["prompt_tokens"] == 0
+    assert declined.cost.estimated < worded.cost.estimated
 
 
 @pytest.mark.model

@@ -160,6 +160,48 @@ def test_a_dearer_tier_is_reserved_as_well_within_the_cap_and_the_budgets(books:
     assert account.reserved == 0
 
 
+def test_a_packed_prompt_lets_go_of_what_it_cannot_use_and_never_takes_more(books: Books) -> None:
+    accountant = books(budgets=[BudgetSettings(tenant="acme", scope="tenant", unit="seconds", limit=70)])
+    ticket = accountant.open(ANNA, tier="small", prompt_tokens=400, max_tokens=40)
+    (account,) = accountant.budgets.standing()
+    assert account.reserved == 400 * 0.05 + 40 * 0.5 + 5
+    accountant.narrow(ticket, Plan("small", 100, 20))
+    (account,) = accountant.budgets.standing()
+    assert account.reserved == ticket.decision.estimate.most.seconds == 100 * 0.05 + 20 * 0.5 + 5
+    accountant.narrow(ticket, Plan("small", 4000, 400))
+    (account,) = accountant.budgets.standing()
+    assert account.reserved == ticket.decision.estimate.most.seconds == 20
+    made = ticket.settle(WORK)
+    (account,) = accountant.budgets.standing()
+    assert (account.reserved, account.spent) == (0, pytest.approx(made.busy_s))
+    details = json.loads(rows(accountant)[0].details)
+    assert (
+        details["estimate"]["most"]["seconds"] == 20 and details["packed"]["small"]["prompt_tokens"] == 4000
+    )
+    assert made.cost(1.0).estimated_most == pytest.approx(details["estimate"]["most"]["money"])
+
+
+def test_what_was_swept_up_meanwhile_is_not_let_go_of_twice(books: Books, clock: Clock) -> None:
+    accountant = books(budgets=[BudgetSettings(tenant="acme", scope="tenant", unit="seconds", limit=70)])
+    late = accountant.open(ANNA, tier="small", prompt_tokens=400, max_tokens=40)
+    clock.now += 3600
+    assert accountant.sweep() == 1
+    accountant.narrow(late, Plan("small", 100, 20))
+    late.settle(WORK)
+    (account,) = accountant.budgets.standing()
+    assert account.reserved == 0
+
+
+def test_a_question_that_no_model_is_asked_keeps_its_hold_until_it_is_settled(books: Books) -> None:
+    accountant = books(budgets=[BudgetSettings(tenant="acme", scope="tenant", unit="seconds", limit=70)])
+    ticket = accountant.open(ANNA, tier="small", prompt_tokens=400, max_tokens=40)
+    accountant.narrow(ticket, Plan("small", 0, 0))
+    estimate = ticket.decision.estimate
+    assert (estimate.p50.seconds, estimate.most.seconds) == (5, 45)
+    (account,) = accountant.budgets.standing()
+    assert account.reserved == 45
+
+
 def test_a_refused_request_is_in_the_ledger_with_the_estimate_and_costs_nothing(books: Books) -> None:
     accountant = books(cost=CostSettings(max_per_query=0.0001))
     with pytest.raises(BudgetExceeded, match=r"at most .* EUR \(assumed\); this one may cost 0.0001") as told:
