@@ -171,9 +171,11 @@ async def index(system: System) -> Finding:
     expected = sum(system.catalog.live_versions().values())
     held = dict(await system.vectors.versions())
     live = sum(held.get(version, 0) for version in system.catalog.live_versions())
-    detail = (
-        f"{live} of {expected} live chunks, {info.get('model')} as {info.get('dtype')}, {info.get('store')}"
-    )
+    models = [f"{info.get('model')} as {info.get('dtype')}"]
+    models += [
+        f"{kind} {info[kind]}".replace("_", " ") for kind in ("sparse", "late_interaction") if info.get(kind)
+    ]
+    detail = f"{live} of {expected} live chunks, {', '.join(models)}, {info.get('store')}"
     return Finding(
         "index", live == expected, detail if live == expected else f"{detail}; run rag ingest again"
     )

@@ -111,6 +111,13 @@ class EmbeddingSettings(Section):
         "all-minilm-l6-v2", description="a name in models.lock, or a sentence-transformers folder"
     )
     dimensions: int = Field(0, ge=0, description="numbers kept of each vector (matryoshka models); 0: all")
+    sparse: str = Field(
+        "", description="a learned sparse encoder (SPLADE), name or folder, in place of BM25; empty: BM25"
+    )
+    late_interaction: str = Field(
+        "",
+        description="a token encoder (ColBERT), name or folder, to score the hits of both legs again",
+    )
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto", description="auto: bfloat16 with AMX, int8 with VNNI, else float32"
     )

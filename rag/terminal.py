@@ -87,7 +87,8 @@ def money(amount: float) -> str:
 
 def show_passages(passages: Sequence[Passage]) -> None:
     """A table of passages with the score of each leg."""
-    table = Table("", "score", "dense", "bm25", "document", "where", "text", box=None, header_style="bold")
+    terms = passages[0].terms if passages else "bm25"
+    table = Table("", "score", "dense", terms, "document", "where", "text", box=None, header_style="bold")
     for number, passage in enumerate(passages, 1):
         chunk = passage.chunk
         where = " ".join([*(f"p. {page}" for page in chunk.pages[:1]), " > ".join(chunk.heading_path)])

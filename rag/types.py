@@ -136,7 +136,8 @@ class Chunk:
 class Passage:
     """A chunk found for a question, with where it stands and how each leg scored it.
 
-    `score` is the fused score in [0, 1], `dense` a cosine, `sparse` a raw BM25 score; None: not in that leg.
+    `score` is the fused score in [0, 1], `dense` a cosine, `sparse` a raw score of terms; None: not in that
+    leg. `terms`: who weighed them, "bm25" or a learned model.
     `signals`: what each reason added to the score, by name. `expands`: id of the hit whose neighbour it is.
     """
 
@@ -150,6 +151,7 @@ class Passage:
     sparse: float | None = None
     signals: tuple[tuple[str, float], ...] = ()
     expands: str = ""
+    terms: str = "bm25"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,8 @@ class Cost:
     `amount` is fully loaded: with the answer's part of the time nobody asked, at today's `utilisation`;
     `booked` is the machine time it took itself, what ledger and budgets count; `marginal` what would have
     been saved without it. Energy in Wh of the machine, between the two ends of its band; carbon in gCO2e.
+    `estimated`: what `booked` was expected to be, as it was last known before the work, with its p95 and the
+    most it could be.
     """
 
     amount: float
@@ -225,6 +229,9 @@ class Cost:
     co2e_g: float = 0.0
     utilisation: float = 0.0
     constants: str = ""
+    estimated: float = 0.0
+    estimated_p95: float = 0.0
+    estimated_most: float = 0.0
 
 
 class Outcome(StrEnum):

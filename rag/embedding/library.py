@@ -1,11 +1,18 @@
-"""Any folder that sentence-transformers can load: slow to import, so only for those that plain.py leaves."""
+"""Any folder that sentence-transformers can load: slow to import, so only for those that plain.py leaves.
+
+Beside embedders: learned sparse encoders and token encoders, which it would also make out of any other model,
+by adding weights drawn at random. So their files must say what they are.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformer, __version__
+from safetensors import SafetensorError
+from sentence_transformers import MultiVectorEncoder, SentenceTransformer, SparseEncoder, __version__
 
 from rag.embedding.model import Model
 from rag.errors import ModelError
@@ -31,3 +38,53 @@ def load(folder: Path, device: str, dtype: str) -> Model:
         dim=int(model.get_embedding_dimension()),
         library=f"sentence-transformers {__version__}, torch {torch.__version__}",
     )
+
+
+def load_sparse(folder: Path) -> SparseEncoder:
+    """The sparse encoder of a folder. Raises ModelError when it holds none."""
+    about = Declared(folder)
+    if about.kind != "SparseEncoder" and not (about.is_bare and about.architecture.endswith("ForMaskedLM")):
+        raise ModelError(
+            f"{folder} holds no learned sparse encoder: neither a SparseEncoder of sentence-transformers "
+            "nor a masked language model"
+        )
+    return opened(SparseEncoder, folder)
+
+
+def load_late(folder: Path) -> MultiVectorEncoder:
+    """The token encoder of a folder. Raises ModelError when it holds none."""
+    about = Declared(folder)
+    if about.kind not in ("MultiVectorEncoder", "ColBERT") and about.architecture != "HF_ColBERT":
+        raise ModelError(
+            f"{folder} holds no token encoder: neither a MultiVectorEncoder of sentence-transformers nor a "
+            "ColBERT of PyLate or of Stanford"
+        )
+    return opened(MultiVectorEncoder, folder)
+
+
+def opened(kind: Any, folder: Path) -> Any:
+    """A model of that kind, from local files only and without code of theirs."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return kind(str(folder), device=device, local_files_only=True, trust_remote_code=False).eval()
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{folder} does not load as a {kind.__name__}: {error}") from None
+
+
+class Declared:
+    """What the files of a folder say that it holds; empty words where they say nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.is_bare = not (folder / "modules.json").exists()
+        self.kind = str(said(folder / "config_sentence_transformers.json").get("model_type", ""))
+        self.architecture = str(next(iter(said(folder / "config.json").get("architectures") or ()), ""))
+
+
+def said(file: Path) -> dict[str, Any]:
+    """The settings in a file; none without it. Raises ModelError for a damaged one."""
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{file} cannot be read: {error}; fetch the model again") from None

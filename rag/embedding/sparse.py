@@ -1,4 +1,7 @@
-"""The sparse encoder: BM25 weights of words, from the encoder of Qdrant Edge, and of pairs of neighbours."""
+"""The sparse encoder: BM25 weights of words, from the encoder of Qdrant Edge, and of pairs of neighbours.
+
+The role behind it, which a learned model may take: learned.py.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import re
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Protocol
 
 from qdrant_edge import Bm25, Bm25Config, TokenizerType
 from qdrant_edge import SparseVector as Terms
@@ -27,14 +31,39 @@ K, B, AVERAGE_LENGTH = 1.2, 0.75, 256.0
 # In a question. Measured from 0.2 to 0.8: flat between 0.4 and 0.7.
 PAIR_WEIGHT = 0.5
 KNOWN_WORDS = 50_000
+BM25 = "bm25"
 
 
 @dataclass(frozen=True, slots=True)
 class SparseVector:
-    """Hashed terms and their weights. The index multiplies by IDF when it searches."""
+    """Terms by number and their weights. Of BM25 the index multiplies them by IDF when it searches."""
 
     indices: list[int]
     values: list[float]
+
+
+class TermEncoder(Protocol):
+    """Text to weighted terms, with a side for questions and one for passages."""
+
+    @property
+    def name(self) -> str:
+        """Who weighs: "bm25", or a model."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a text that are read; 0: all, or the model does not say."""
+        ...
+
+    def encode_query(self, text: str) -> SparseVector:
+        """The terms of a question."""
+        ...
+
+    def encode_documents(
+        self, texts: Sequence[str], *, pause: Callable[[], None] | None = None
+    ) -> list[SparseVector]:
+        """The terms of passages in their order; `pause` is called between forward passes."""
+        ...
 
 
 class SparseEncoder:
@@ -43,6 +72,9 @@ class SparseEncoder:
     Two words that stand beside each other, stop words left out, are a term of their own: "operating expenses"
     says more than both words apart. An index made without pairs answers as before: no pair is found in it.
     """
+
+    name = BM25
+    max_tokens = 0
 
     def __init__(self) -> None:
         self._spaced = Bm25(Bm25Config())
@@ -59,6 +91,12 @@ class SparseEncoder:
         if arabic := " ".join(ARABIC.findall(text)):
             vectors.append(self._arabic.embed_query(arabic))
         return joined(vectors, dict.fromkeys(self._pairs(text), PAIR_WEIGHT))
+
+    def encode_documents(
+        self, texts: Sequence[str], *, pause: Callable[[], None] | None = None
+    ) -> list[SparseVector]:
+        """The terms of passages, which takes no forward pass."""
+        return [self.encode_document(text) for text in texts]
 
     def encode_document(self, text: str) -> SparseVector:
         """The terms of a passage, weighted by frequency and length."""

@@ -69,13 +69,13 @@ class PinnedFile:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One frozen model. `file` is what a loader opens: a file, or for an embedder a folder.
+    """One frozen model. `file` is what a loader opens: a file, or for all but generators a folder.
 
     `languages`: those it was trained for, ISO 639-1; empty: not stated.
     """
 
     name: str
-    kind: Literal["generator", "embedder"]
+    kind: Literal["generator", "embedder", "sparse-encoder", "token-encoder"]
     file: str
     files: tuple[PinnedFile, ...]
     licence: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rag.retrieval.fusion import weigh
+from rag.retrieval.fusion import BM25, weigh
+from rag.retrieval.ranking import LATE
 from rag.retrieval.scope import Scope
 from rag.types import Passage
 
@@ -17,7 +18,11 @@ def explained(question: str, passages: Sequence[Passage], dense_weight: float) -
         f"{evidence.foreign:.0%} letters of other scripts" if evidence.foreign else "",
     ]
     shown = ", ".join(filter(None, reasons)) or "nothing that only words can match"
-    yield f"weight: dense {evidence.weight:.2f}, bm25 {1 - evidence.weight:.2f} (the question holds {shown})"
+    terms = passages[0].terms if passages else BM25
+    leg = terms if terms == BM25 else f"sparse ({terms})"
+    yield f"weight: dense {evidence.weight:.2f}, {leg} {1 - evidence.weight:.2f} (the question holds {shown})"
+    if any(dict(passage.signals).get(LATE) for passage in passages):
+        yield "late interaction: what both legs found was scored again, token by token"
     limits = [str(scope.period), "the latest edition" if scope.latest else "", *sorted(scope.names)]
     if any(limits):
         yield f"asks for: {', '.join(filter(None, limits))}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 Hits = Sequence[tuple[str, float]]
+BM25 = "bm25"
 
 # Measured on the developer set (tests/bench/retrieval.py), where a fixed 0.4 loses to BM25 alone on questions
 # about tables. Of thirteen signals looked at, these two were chosen in each of four half-splits; the shape of
@@ -30,18 +32,23 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """A chunk with what each leg scored it (None: not found by that leg) and added to the fused score."""
+    """A chunk with what each leg scored it (None: not found by that leg) and added to the fused score.
+
+    `terms`: who weighed the terms of the sparse leg. With late interaction `late_share` is all of the score.
+    """
 
     id: str
     dense: float | None
     sparse: float | None
     dense_share: float
     sparse_share: float
+    terms: str = BM25
+    late_share: float = 0.0
 
     @property
     def score(self) -> float:
         """In [0, 1]."""
-        return self.dense_share + self.sparse_share
+        return self.dense_share + self.sparse_share + self.late_share
 
 
 def weigh(question: str, base: float) -> Evidence:
@@ -53,7 +60,7 @@ def weigh(question: str, base: float) -> Evidence:
     return Evidence(max(min(LEAST_WEIGHT, base), lowered), literal, foreign)
 
 
-def fuse(dense: Hits, sparse: Hits, *, weight: float, limit: int) -> list[Fused]:
+def fuse(dense: Hits, sparse: Hits, *, weight: float, limit: int, terms: str = BM25) -> list[Fused]:
     """Both legs as one list, best first. `limit` is what each leg was asked for.
 
     Each leg is mapped to [0, 1] by its own best and worst. Where a leg is not full it holds all there is, and
@@ -70,10 +77,23 @@ def fuse(dense: Hits, sparse: Hits, *, weight: float, limit: int) -> list[Fused]
             matching.scores.get(key),
             weight * near.scaled(key),
             (1 - weight) * matching.scaled(key),
+            terms,
         )
         for key in {**near.scores, **matching.scores}
     ]
     return sorted(fused, key=lambda hit: (-hit.score, hit.id))
+
+
+def rescored(fused: Sequence[Fused], late: Hits) -> list[Fused]:
+    """The same hits in the order of late interaction, its scores mapped to [0, 1] by their best and worst.
+
+    They stand in place of those of the legs, which only chose what to look at; hits that have none go last.
+    """
+    scores = Leg(late, full=True)
+    return [
+        replace(hit, dense_share=0.0, sparse_share=0.0, late_share=scores.scaled(hit.id))
+        for hit in sorted(fused, key=lambda hit: -scores.scores.get(hit.id, -math.inf))
+    ]
 
 
 def blend(first: Sequence[Fused], second: Sequence[Fused], *, share: float) -> list[Fused]:
@@ -86,6 +106,7 @@ def blend(first: Sequence[Fused], second: Sequence[Fused], *, share: float) -> l
                 known or hit,
                 dense_share=(known.dense_share if known else 0.0) + part * hit.dense_share,
                 sparse_share=(known.sparse_share if known else 0.0) + part * hit.sparse_share,
+                late_share=(known.late_share if known else 0.0) + part * hit.late_share,
             )
     return sorted(blended.values(), key=lambda hit: (-hit.score, hit.id))
 

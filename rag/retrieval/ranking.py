@@ -11,11 +11,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rag.retrieval.fusion import Fused
+from rag.retrieval.fusion import BM25, Fused
 from rag.retrieval.scope import Period, Scope, edition
 from rag.store.catalog import StoredChunk
 
 SHARES = {"period": 0.1, "latest": 0.2, "names": 0.15, "title": 0.05, "link": 0.1}
+LATE = "late interaction"
 LINKING_HITS = 3
 LINK_CHARACTERS = range(4, 61)
 
@@ -48,14 +49,19 @@ class Candidate:
 
 def rank(question: str, scope: Scope, found: Sequence[tuple[Fused, StoredChunk]]) -> list[Candidate]:
     """The candidates, best first."""
-    candidates = [
-        Candidate(hit, stored, {"dense": hit.dense_share, "bm25": hit.sparse_share}) for hit, stored in found
-    ]
+    candidates = [Candidate(hit, stored, signals_of(hit)) for hit, stored in found]
     reward_scope(scope, candidates)
     reward_titles(question, candidates)
     candidates.sort(key=lambda candidate: -candidate.score)
     reward_links(candidates)
     return sorted(candidates, key=lambda candidate: -candidate.score)
+
+
+def signals_of(hit: Fused) -> dict[str, float]:
+    """The parts of a fused score, before anything else counts."""
+    sparse = BM25 if hit.terms == BM25 else "sparse"
+    legs = {"dense": hit.dense_share, sparse: hit.sparse_share}
+    return legs | {LATE: hit.late_share} if hit.late_share else legs
 
 
 def reward_scope(scope: Scope, candidates: Sequence[Candidate]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rag.observability.tracing import span
 from rag.retrieval.expansion import expanded
 from rag.retrieval.filters import Filter
-from rag.retrieval.fusion import Fused, blend, fuse, weigh
+from rag.retrieval.fusion import Fused, blend, fuse, rescored, weigh
 from rag.retrieval.packing import distinct
 from rag.retrieval.question import in_context, leans_back, own_share
 from rag.retrieval.ranking import Candidate, rank
@@ -89,7 +89,8 @@ class Retriever:
     async def _hybrid(self, text: str, access: Access, depth: int) -> list[Fused]:
         legs = await self._vectors.search(text, access=access, limit=depth)
         weight = weigh(text, self._settings.dense_weight).weight
-        return fuse(legs.dense, legs.sparse, weight=weight, limit=depth)
+        fused = fuse(legs.dense, legs.sparse, weight=weight, limit=depth, terms=legs.terms)
+        return rescored(fused, legs.late) if legs.late else fused
 
     async def _reranked(self, question: str, ranked: list[Candidate]) -> list[Candidate]:
         """The best of a ranking in the order of the reranker, and the rest behind them."""
@@ -122,5 +123,6 @@ def passage(candidate: Candidate) -> Passage:
         score=min(1.0, max(0.0, candidate.score)),
         dense=hit.dense,
         sparse=hit.sparse,
+        terms=hit.terms,
         signals=tuple(candidate.signals.items()),
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
+from rag.embedding.embedder import Vectors
 from rag.embedding.sparse import SparseVector
 from rag.errors import DiskFull, IndexUnavailable
 from rag.store.access import Access, access_filter, tenant_filter, version_filter
@@ -18,8 +19,10 @@ from rag.store.points import (
     DENSE,
     GRAPH_FROM_POINTS,
     KEYWORDS,
+    LEARNED,
     OVERSAMPLING,
     SPARSE,
+    TOKENS,
     Hits,
     Point,
     Quantisation,
@@ -30,6 +33,7 @@ from rag.store.points import (
 # Opening replays the log, which writes too: on a full disk that is a SIGBUS as well.
 BYTES_TO_OPEN = 64_000_000
 BYTES_PER_POINT = 8_000
+BYTES_PER_TOKEN_NUMBER = 12  # five in the log, two in the segment, two more in the next one
 OPEN_AGAIN = "if it is damaged: remove the folder `index` of the home, then `rag ingest` again"
 ALL_VERSIONS = 100_000_000
 SEARCH_EF = 128
@@ -46,16 +50,20 @@ class EdgePoints:
         min_free_bytes: int = 0,
         graph_from_points: int = GRAPH_FROM_POINTS,
         quantisation: Quantisation = "none",
+        learned: bool = False,
+        token_dim: int = 0,
     ) -> None:
         self.folder = folder
         self._min_free_bytes = min_free_bytes
         self._quantisation = quantisation
-        self._config = configure(dim, graph_from_points, quantisation)
+        self._sparse = LEARNED if learned else SPARSE
+        self._config = configure(dim, graph_from_points, quantisation, self._sparse, token_dim)
         self._shard = self._open()
 
     def upsert(self, points: Sequence[Point]) -> None:
-        self._refuse_a_full_disk(BYTES_PER_POINT * len(points))
-        written = [edge.Point(point.id, vectors_of(point), point.payload()) for point in points]
+        numbers = sum(point.tokens.size for point in points if point.tokens is not None)
+        self._refuse_a_full_disk(BYTES_PER_POINT * len(points) + BYTES_PER_TOKEN_NUMBER * numbers)
+        written = [edge.Point(point.id, self._vectors_of(point), point.payload()) for point in points]
         with Translated("write to"):
             self._shard.update(edge.UpdateOperation.upsert_points(written))
 
@@ -99,10 +107,14 @@ class EdgePoints:
             )
             requests[DENSE] = edge.QueryRequest(limit, query=query, filter=allowed, params=params)
         if sparse is not None and sparse.indices:
-            query = edge.Query.Nearest(edge.SparseVector(sparse.indices, sparse.values), using=SPARSE)
+            query = edge.Query.Nearest(edge.SparseVector(sparse.indices, sparse.values), using=self._sparse)
             statistics = edge.IdfParams(corpus=filter_of(tenant_filter(access.tenant)))
-            params = edge.SearchParams(idf=statistics)
-            requests[SPARSE] = edge.QueryRequest(limit, query=query, filter=allowed, params=params)
+            requests[SPARSE] = edge.QueryRequest(
+                limit,
+                query=query,
+                filter=allowed,
+                params=edge.SearchParams(idf=statistics) if self._sparse == SPARSE else None,
+            )
         if not requests:
             return [], []
         with Translated("search"):
@@ -111,6 +123,13 @@ class EdgePoints:
             leg: [(str(hit.id), hit.score) for hit in hits] for leg, hits in zip(requests, found, strict=True)
         }
         return legs.get(DENSE, []), legs.get(SPARSE, [])
+
+    def rescore(self, tokens: Vectors, ids: Sequence[str], *, access: Access) -> Hits:
+        chosen = filter_of(access_filter(access), among=[edge.HasIdCondition(set(ids))])
+        query = edge.Query.Nearest(tokens.tolist(), using=TOKENS)
+        with Translated("search"):
+            hits = self._shard.query(edge.QueryRequest(len(ids), query=query, filter=chosen))
+        return [(str(hit.id), hit.score) for hit in hits]
 
     def optimize(self) -> bool:
         # A segment is rebuilt beside the old one, with its graph.
@@ -131,6 +150,14 @@ class EdgePoints:
 
     def close(self) -> None:
         self._shard.close()
+
+    def _vectors_of(self, point: Point) -> dict[str, Any]:
+        vectors: dict[str, Any] = {DENSE: list(point.dense)}
+        if point.sparse.indices:
+            vectors[self._sparse] = edge.SparseVector(point.sparse.indices, point.sparse.values)
+        if point.tokens is not None and len(point.tokens):
+            vectors[TOKENS] = point.tokens.tolist()
+        return vectors
 
     def _open(self) -> edge.EdgeShard:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -189,10 +216,13 @@ class Translated:
         raise IndexUnavailable(f"cannot {self._doing} the index: {error} ({hint})") from None
 
 
-def configure(dim: int, graph_from_points: int, quantisation: Quantisation) -> edge.EdgeConfig:
+def configure(
+    dim: int, graph_from_points: int, quantisation: Quantisation, sparse: str, token_dim: int
+) -> edge.EdgeConfig:
     """Both legs of one shard; a graph is built for segments beyond so many points, below they are scanned.
 
-    Quantised vectors stay in memory, and the full ones are read from disk for the few that are rescored.
+    Quantised vectors stay in memory, and the full ones are read from disk for the few that are rescored; so
+    are token vectors.
     """
     small = quantiser(quantisation)
     dense = edge.EdgeVectorParams(
@@ -201,10 +231,23 @@ def configure(dim: int, graph_from_points: int, quantisation: Quantisation) -> e
         quantization_config=small,
         memory=edge.Memory.Cold if small else None,
     )
+    modifier = edge.Modifier.Idf if sparse == SPARSE else None
     return edge.EdgeConfig(
-        vectors={DENSE: dense},
-        sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        vectors={DENSE: dense, TOKENS: token_vectors(token_dim)} if token_dim else {DENSE: dense},
+        sparse_vectors={sparse: edge.EdgeSparseVectorParams(modifier=modifier)},
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=max(1, graph_from_points * dim * 4 // 1024)),
+    )
+
+
+def token_vectors(dim: int) -> edge.EdgeVectorParams:
+    """Vectors of tokens, half precision, on disk; no graph (m=0), for only what was found is compared."""
+    return edge.EdgeVectorParams(
+        size=dim,
+        distance=edge.Distance.Cosine,
+        multivector_config=edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim),
+        datatype=edge.VectorStorageDatatype.Float16,
+        hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=1),
+        memory=edge.Memory.Cold,
     )
 
 
@@ -225,15 +268,10 @@ def rescoring(quantisation: Quantisation) -> edge.QuantizationSearchParams | Non
     return edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING[quantisation])
 
 
-def vectors_of(point: Point) -> dict[str, Any]:
-    sparse = edge.SparseVector(point.sparse.indices, point.sparse.values)
-    return {DENSE: list(point.dense), SPARSE: sparse} if point.sparse.indices else {DENSE: list(point.dense)}
-
-
-def filter_of(conditions: dict[str, Any]) -> edge.Filter:
-    """Edge's own form of a filter in Qdrant's JSON form."""
+def filter_of(conditions: dict[str, Any], among: Sequence[edge.HasIdCondition] = ()) -> edge.Filter:
+    """Edge's own form of a filter in Qdrant's JSON form, which may be narrowed to some points."""
     return edge.Filter(
-        must=[condition_of(condition) for condition in conditions["must"]],
+        must=[*among, *(condition_of(condition) for condition in conditions["must"])],
         must_not=[condition_of(condition) for condition in conditions.get("must_not", [])],
     )
 

@@ -20,6 +20,8 @@ from rag.store.versions import COMPLETE, VersionStatus, retire_where
 from rag.types import DocumentState
 
 Recipe = Mapping[str, Any]
+# What a generation was made with whose recipe is older than the setting.
+UNNAMED: Recipe = {"late_interaction": ""}
 
 
 class GenerationState(StrEnum):
@@ -176,6 +178,7 @@ def check(generation: Generation, wanted: Recipe) -> None:
 
 def differences(made: Recipe, wanted: Recipe) -> list[str]:
     """What differs between two recipes, in words; what one of them does not name is not compared."""
+    made = {**UNNAMED, **made}
     return [
         f"{name} {made[name]!r}, now {wanted[name]!r}"
         for name in sorted(made.keys() & wanted.keys())

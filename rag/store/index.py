@@ -1,4 +1,4 @@
-"""The index process: it owns the embedder and the point store, and answers questions between writes."""
+"""The index process: it owns the encoders and the point store, and answers questions between writes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from rag.child import Inbox, answer
-from rag.embedding.dense import DenseEmbedder
 from rag.embedding.embedder import Embedder
-from rag.embedding.sparse import SparseEncoder
+from rag.embedding.embedder import Vectors as Matrix
+from rag.embedding.kept import KeptVectors
 from rag.errors import BadRequest, DiskFull
-from rag.models.lockfile import entry, locate
-from rag.models.verification import digest, verify
 from rag.settings import EmbeddingSettings, StoreSettings
 from rag.store.access import Access
+from rag.store.encoders import open_encoders
 from rag.store.opening import drop_points, open_points
-from rag.store.points import GRAPH_FROM_POINTS, Point
+from rag.store.points import GRAPH_FROM_POINTS, Hits, Point
 from rag.store.stamp import Stamp, open_folder, read_stamp, write_stamp
 
 URGENT, PATIENT = 0, 5
@@ -79,20 +78,20 @@ class IndexService:
         self._store = StoreSettings.model_validate(store)
         self._inbox: Inbox | None = None
         self._asked = time.monotonic()
-        settings = EmbeddingSettings.model_validate(embedding)
-        folder, self._digest = find_model(settings.model, self._home)
-        self._embedder: Embedder = DenseEmbedder(
-            folder,
-            name=settings.model,
-            dtype=settings.dtype,
-            dimensions=settings.dimensions,
-            threads=settings.threads,
-            batch_tokens=settings.batch_tokens,
-        )
-        self._encoder = SparseEncoder()
+        self._encoders = open_encoders(EmbeddingSettings.model_validate(embedding), self._home)
+        self._embedder: Embedder = self._encoders.embedder
+        self._tokens = self._encoders.tokens
+        self._kept = KeptVectors(self._sentences)
         folder = open_folder(self._home, generation)
         self._stamp = self._stamped(folder, recipe)
-        self._points = open_points(folder, self._store, self._embedder.dim, generation)
+        self._points = open_points(
+            folder,
+            self._store,
+            self._embedder.dim,
+            generation,
+            learned=bool(self._encoders.sparse_made_by),
+            token_dim=self._tokens.dim if self._tokens else 0,
+        )
 
     def run(self, inbox: Inbox) -> None:
         """Serve until the inbox closes. It is kept, so that an upsert can let questions by."""
@@ -110,25 +109,26 @@ class IndexService:
         chunks: list[dict[str, Any]],
         labels: Sequence[str] = (),
     ) -> dict[str, Any]:
-        texts = [
-            f"{chunk['heading']}\n{chunk['text']}" if chunk.get("heading") else chunk["text"]
-            for chunk in chunks
-        ]
+        texts = [text_of(chunk) for chunk in chunks]
         started = time.perf_counter()
-        vectors = self._embedder.embed_documents(texts, pause=self._let_questions_by)
+        pause = self._let_questions_by
+        vectors = self._embedder.embed_documents(texts, pause=pause)
+        terms = self._encoders.sparse.encode_documents(texts, pause=pause)
+        tokens = self._tokens.encode_documents(texts, pause=pause) if self._tokens else [None] * len(texts)
         embedded = time.perf_counter()
         points = [
             Point(
                 id=chunk["id"],
                 dense=vector.tolist(),
-                sparse=self._encoder.encode_document(text),
+                sparse=weights,
                 tenant=tenant,
                 collection=collection,
                 groups=tuple(groups),
                 version=version,
                 labels=tuple(labels),
+                tokens=of_tokens,
             )
-            for chunk, text, vector in zip(chunks, texts, vectors, strict=True)
+            for chunk, vector, weights, of_tokens in zip(chunks, vectors, terms, tokens, strict=True)
         ]
         if points:
             self._points.upsert(points)
@@ -165,8 +165,9 @@ class IndexService:
         """Build the graph if much is searched without one and nobody has asked for long enough."""
         facts = self._points.info()
         points = facts["points"]
-        # A point has two vectors, and that of its words is always indexed.
-        scanned = max(0, 2 * points - facts["indexed_vectors"])
+        # That of its words is always indexed; token vectors count as indexed where the dense one is.
+        unindexed = (3 if self._tokens else 2) * points - facts["indexed_vectors"]
+        scanned = max(0, unindexed) // (2 if self._tokens else 1)
         if not may_build(points, scanned, time.monotonic() - self._asked):
             return False
         try:
@@ -177,7 +178,7 @@ class IndexService:
     def info(self) -> dict[str, Any]:
         return {
             "model": self._embedder.name,
-            "sha256": self._digest,
+            "sha256": self._encoders.sha256,
             "dim": self._embedder.dim,
             "dtype": self._embedder.dtype,
             "truncation": truncation(self._embedder),
@@ -185,6 +186,7 @@ class IndexService:
             "recipe": self._stamp.recipe,
             "max_tokens": self._embedder.max_tokens,
             "library": self._embedder.library,
+            **self._encoders.described(),
             **self._points.info(),
         }
 
@@ -195,22 +197,41 @@ class IndexService:
         started = time.perf_counter()
         reader = access_from(access)
         vector = self._embedder.embed_query(text, tenant=reader.tenant).tolist() if dense else None
-        terms = self._encoder.encode_query(text) if sparse else None
+        terms = self._encoders.sparse.encode_query(text) if sparse else None
         embedded = time.perf_counter()
         near, matching = self._points.search(vector, terms, access=reader, limit=limit)
+        late = self._rescored(text, [*near, *matching], reader)
         return {
             "dense": near,
             "sparse": matching,
+            "late": late,
+            "terms": self._encoders.sparse.name,
             "embed_s": embedded - started,
             "search_s": time.perf_counter() - embedded,
         }
 
-    def similarity(self, left: list[str], right: list[str]) -> list[list[float]]:
+    def _rescored(self, text: str, hits: Hits, reader: Access) -> Hits:
+        """What late interaction makes of the hits of both legs; nothing without a model for it."""
+        if not self._tokens or not hits:
+            return []
+        tokens = self._tokens.encode_query(text)
+        if not len(tokens):
+            return []
+        found = self._points.rescore(tokens, list({key for key, _ in hits}), access=reader)
+        return [(key, score / len(tokens)) for key, score in found]
+
+    def similarity(
+        self, left: list[str], right: list[str], reader: str = "", epoch: str = ""
+    ) -> list[list[float]]:
         if not left or not right:
             return [[] for _ in left]
-        vectors = self._embedder.embed_documents([*left, *right], batch_tokens=SENTENCES_AT_ONCE)
+        texts = [*left, *right]
+        vectors = self._kept.of(texts, reader=reader, epoch=epoch) if reader else self._sentences(texts)
         cosines: list[list[float]] = (vectors[: len(left)] @ vectors[len(left) :].T).tolist()
         return cosines
+
+    def _sentences(self, texts: Sequence[str]) -> Matrix:
+        return self._embedder.embed_documents(texts, batch_tokens=SENTENCES_AT_ONCE)
 
     def embed(self, texts: list[str], side: str = "document") -> list[list[float]]:
         if side == "query":
@@ -234,8 +255,17 @@ class IndexService:
 
     def _stamped(self, folder: Path, recipe: str) -> Stamp:
         """The stamp of the index, written when it is new: vectors of two models must not meet in one."""
-        embedder, quantisation = self._embedder, self._store.quantisation
-        ours = Stamp(embedder.name, self._digest, embedder.dim, embedder.dtype, quantisation, recipe)
+        embedder, encoders = self._embedder, self._encoders
+        ours = Stamp(
+            embedder.name,
+            encoders.sha256,
+            embedder.dim,
+            embedder.dtype,
+            self._store.quantisation,
+            recipe,
+            encoders.sparse_made_by,
+            encoders.late_made_by,
+        )
         theirs = read_stamp(folder)
         if theirs is None:
             write_stamp(folder, ours)
@@ -252,16 +282,9 @@ def truncation(embedder: Embedder) -> str:
     return f"{embedder.dim} of {embedder.full_dim} numbers are kept; the model is {trained}"
 
 
-def find_model(model: str, home: Path) -> tuple[Path, str]:
-    """The folder of an embedder and the digest of its weights, verified where models.lock pins it."""
-    folder = Path(model)
-    if folder.is_absolute() or folder.is_dir():
-        weights = folder / "model.safetensors"
-        return folder, digest(weights) if weights.exists() else ""
-    pinned = entry(model, home)
-    folder = locate(pinned, home)
-    verify(folder, pinned)
-    return folder, pinned.sha256
+def text_of(chunk: dict[str, Any]) -> str:
+    """What is encoded of a chunk: its text below its heading."""
+    return f"{chunk['heading']}\n{chunk['text']}" if chunk.get("heading") else str(chunk["text"])
 
 
 def access_from(fields: dict[str, Any]) -> Access:

@@ -13,7 +13,7 @@ from rag.sharing import SharedWorker
 from rag.store.generations import Generation, Generations, Recipe
 from rag.store.vectors import IndexVectors, Vectors
 
-TERMS = "words and pairs"  # what the sparse vectors hold
+TERMS = "words and pairs"  # what the sparse vectors hold, without a learned encoder
 
 
 class Indexes(Protocol):
@@ -97,7 +97,8 @@ def recipe_of(settings: Settings) -> Recipe:
         "dimensions": settings.embedding.dimensions,
         "quantisation": settings.store.quantisation,
         "chunk_tokens": settings.ingest.chunk_tokens,
-        "terms": TERMS,
+        "terms": settings.embedding.sparse or TERMS,
+        "late_interaction": settings.embedding.late_interaction,
     }
 
 
@@ -108,6 +109,9 @@ def index_worker(settings: Settings, generation: Generation) -> SharedWorker:
     store = settings.store.model_dump(mode="json", exclude={"database_url"})
     made = generation.recipe
     embedding |= {name: made[name] for name in ("model", "dimensions") if name in made}
+    terms = made.get("terms", TERMS)
+    embedding["sparse"] = "" if terms == TERMS else terms
+    embedding["late_interaction"] = made.get("late_interaction", "")
     store |= {name: made[name] for name in ("quantisation",) if name in made}
     suffix = "" if generation.number == 1 else f"-{generation.number}"
     return SharedWorker(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rag.settings import StoreSettings
 from rag.store.edge import EdgePoints
@@ -11,21 +12,33 @@ from rag.store.points import PointStore
 from rag.store.stamp import folder_of, remove_folder
 
 
-def open_points(folder: Path, settings: StoreSettings, dim: int, generation: str) -> PointStore:
-    """The point store that the settings name: a server when they hold a URL, else the embedded one."""
+def open_points(
+    folder: Path,
+    settings: StoreSettings,
+    dim: int,
+    generation: str,
+    *,
+    learned: bool = False,
+    token_dim: int = 0,
+) -> PointStore:
+    """The point store that the settings name: a server when they hold a URL, else the embedded one.
+
+    `learned`: the sparse vectors are a model's, not BM25's. `token_dim`: of its token vectors; 0: none.
+    """
+    vectors: dict[str, Any] = {
+        "dim": dim,
+        "learned": learned,
+        "token_dim": token_dim,
+        "quantisation": settings.quantisation,
+    }
     openers: dict[str, Callable[[], PointStore]] = {
-        "edge": lambda: EdgePoints(
-            folder / "edge",
-            dim=dim,
-            min_free_bytes=settings.min_free_bytes,
-            quantisation=settings.quantisation,
-        ),
-        "server": lambda: connect(settings, dim, generation),
+        "edge": lambda: EdgePoints(folder / "edge", min_free_bytes=settings.min_free_bytes, **vectors),
+        "server": lambda: connect(settings, generation, vectors),
     }
     return openers["server" if settings.url else "edge"]()
 
 
-def connect(settings: StoreSettings, dim: int, generation: str) -> PointStore:
+def connect(settings: StoreSettings, generation: str, vectors: dict[str, Any]) -> PointStore:
     """The collection on the server that the settings name, made where it is missing."""
     # The client takes 1.3 s to import, and most have no server.
     from rag.store.server import ServerPoints
@@ -33,10 +46,9 @@ def connect(settings: StoreSettings, dim: int, generation: str) -> PointStore:
     return ServerPoints.connect(
         settings.url,
         collection=collection_of(settings, generation),
-        dim=dim,
         api_key=settings.api_key,
         timeout_s=settings.timeout_s,
-        quantisation=settings.quantisation,
+        **vectors,
     )
 
 

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from rag.embedding.embedder import Vectors
 from rag.embedding.sparse import SparseVector
 from rag.store.access import Access
 
 DENSE = "dense"
 SPARSE = "bm25"
+LEARNED = "learned"  # sparse too, but IDF is in its weights already
+TOKENS = "tokens"
 GRAPH_FROM_POINTS = 20_000  # up to here scanning takes less than 10 ms
 KEYWORDS = ("tenant", "collection", "groups", "labels")
 
@@ -26,7 +29,7 @@ OVERSAMPLING: dict[Quantisation, float] = {"int8": 2.0, "binary": 4.0}
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One chunk in the index: its id, both vectors, and who may see it."""
+    """One chunk in the index: its id, its vectors, and who may see it. `tokens`: one vector per token."""
 
     id: str
     dense: Sequence[float]
@@ -36,6 +39,7 @@ class Point:
     groups: tuple[str, ...]
     version: int
     labels: tuple[str, ...] = ()
+    tokens: Vectors | None = None
 
     def payload(self) -> dict[str, Any]:
         """What filters need. Text stays in the database: the index keeps what is deleted on disk."""
@@ -74,6 +78,13 @@ class PointStore(Protocol):
         self, dense: Sequence[float] | None, sparse: SparseVector | None, *, access: Access, limit: int
     ) -> tuple[Hits, Hits]:
         """The best of each leg, best first, the filter inside; a leg without a query stays empty."""
+        ...
+
+    def rescore(self, tokens: Vectors, ids: Sequence[str], *, access: Access) -> Hits:
+        """Max-sim of a question's token vectors with those of these points, best first, the filter inside.
+
+        The sum over the question's tokens of the largest cosine; points without token vectors are left out.
+        """
         ...
 
     def optimize(self) -> bool:

@@ -11,13 +11,28 @@ from typing import Any
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
+from rag.embedding.embedder import Vectors
 from rag.embedding.sparse import SparseVector
 from rag.errors import DiskFull, IndexUnavailable
 from rag.store.access import Access, access_filter, tenant_filter, version_filter
-from rag.store.points import DENSE, KEYWORDS, OVERSAMPLING, SPARSE, Hits, Point, Quantisation, Rights, alike
+from rag.store.points import (
+    DENSE,
+    KEYWORDS,
+    LEARNED,
+    OVERSAMPLING,
+    SPARSE,
+    TOKENS,
+    Hits,
+    Point,
+    Quantisation,
+    Rights,
+    alike,
+)
 
 WRITE_TIMEOUT_S = 60
 ALL_VERSIONS = 10_000_000
+# A server takes 32 MB in one request; 256 token vectors of 128 numbers are 0.7 MB of JSON.
+POINTS_WITH_TOKENS = 16
 
 
 class ServerPoints:
@@ -31,12 +46,15 @@ class ServerPoints:
         collection: str,
         dim: int,
         quantisation: Quantisation = "none",
+        learned: bool = False,
+        token_dim: int = 0,
     ) -> None:
         self._reader, self._writer, self._collection = reader, writer, collection
         self._quantisation = quantisation
+        self._sparse = LEARNED if learned else SPARSE
         with translated("open"):
             if not writer.collection_exists(collection):
-                self._create(dim)
+                self._create(dim, token_dim)
             self._index_payloads()
 
     @classmethod
@@ -49,18 +67,30 @@ class ServerPoints:
         api_key: str = "",
         timeout_s: float = 2.0,
         quantisation: Quantisation = "none",
+        learned: bool = False,
+        token_dim: int = 0,
     ) -> ServerPoints:
         """A store at that address. Raises IndexUnavailable when nobody answers there."""
         reader, writer = (client(url, api_key, limit) for limit in (math.ceil(timeout_s), WRITE_TIMEOUT_S))
-        return cls(reader, writer, collection=collection, dim=dim, quantisation=quantisation)
+        return cls(
+            reader,
+            writer,
+            collection=collection,
+            dim=dim,
+            quantisation=quantisation,
+            learned=learned,
+            token_dim=token_dim,
+        )
 
     def upsert(self, points: Sequence[Point]) -> None:
         written = [
-            models.PointStruct(id=point.id, vector=vectors_of(point), payload=point.payload())
+            models.PointStruct(id=point.id, vector=self._vectors_of(point), payload=point.payload())
             for point in points
         ]
+        at_once = POINTS_WITH_TOKENS if any(point.tokens is not None for point in points) else len(points)
         with translated("write to"):
-            self._writer.upsert(self._collection, points=written, wait=True)
+            for start in range(0, len(written), at_once):
+                self._writer.upsert(self._collection, points=written[start : start + at_once], wait=True)
 
     def settle(self, version: int) -> int:
         """Waited-for writes are in the server's log; it flushes by itself every few seconds."""
@@ -103,10 +133,12 @@ class ServerPoints:
             statistics = models.Filter.model_validate(tenant_filter(access.tenant))
             requests[SPARSE] = models.QueryRequest(
                 query=models.SparseVector(indices=sparse.indices, values=sparse.values),
-                using=SPARSE,
+                using=self._sparse,
                 filter=allowed,
                 limit=limit,
-                params=models.SearchParams(idf=models.IdfCorpusParams(corpus=statistics)),
+                params=models.SearchParams(idf=models.IdfCorpusParams(corpus=statistics))
+                if self._sparse == SPARSE
+                else None,
             )
         if not requests:
             return [], []
@@ -117,6 +149,15 @@ class ServerPoints:
             for leg, reply in zip(requests, found, strict=True)
         }
         return legs.get(DENSE, []), legs.get(SPARSE, [])
+
+    def rescore(self, tokens: Vectors, ids: Sequence[str], *, access: Access) -> Hits:
+        allowed = models.Filter.model_validate(access_filter(access))
+        chosen = models.Filter(must=[models.HasIdCondition(has_id=list(ids)), allowed])
+        with translated("search"):
+            found = self._reader.query_points(
+                self._collection, query=tokens.tolist(), using=TOKENS, query_filter=chosen, limit=len(ids)
+            )
+        return [(str(hit.id), hit.score) for hit in found.points]
 
     def optimize(self) -> bool:
         """Nothing to do: the server builds its indexes in the background."""
@@ -137,7 +178,17 @@ class ServerPoints:
         self._reader.close()
         self._writer.close()
 
-    def _create(self, dim: int) -> None:
+    def _vectors_of(self, point: Point) -> dict[str, Any]:
+        vectors: dict[str, Any] = {DENSE: list(point.dense)}
+        if point.sparse.indices:
+            vectors[self._sparse] = models.SparseVector(
+                indices=point.sparse.indices, values=point.sparse.values
+            )
+        if point.tokens is not None and len(point.tokens):
+            vectors[TOKENS] = point.tokens.tolist()
+        return vectors
+
+    def _create(self, dim: int, token_dim: int) -> None:
         small = quantiser(self._quantisation)
         dense = models.VectorParams(
             size=dim,
@@ -145,10 +196,11 @@ class ServerPoints:
             quantization_config=small,
             on_disk=True if small else None,
         )
+        modifier = models.Modifier.IDF if self._sparse == SPARSE else None
         self._writer.create_collection(
             self._collection,
-            vectors_config={DENSE: dense},
-            sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            vectors_config={DENSE: dense, TOKENS: token_vectors(token_dim)} if token_dim else {DENSE: dense},
+            sparse_vectors_config={self._sparse: models.SparseVectorParams(modifier=modifier)},
         )
 
     def _index_payloads(self) -> None:
@@ -191,6 +243,18 @@ def translated(doing: str) -> Iterator[None]:
         ) from None
 
 
+def token_vectors(dim: int) -> models.VectorParams:
+    """Vectors of tokens, half precision, on disk; no graph (m=0), for only what was found is compared."""
+    return models.VectorParams(
+        size=dim,
+        distance=models.Distance.COSINE,
+        multivector_config=models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
+        datatype=models.Datatype.FLOAT16,
+        hnsw_config=models.HnswConfigDiff(m=0),
+        on_disk=True,
+    )
+
+
 def quantiser(quantisation: Quantisation) -> models.ScalarQuantization | models.BinaryQuantization | None:
     """Small vectors in the server's memory; the full ones lie on its disk."""
     if quantisation == "int8":
@@ -208,8 +272,3 @@ def rescoring(quantisation: Quantisation) -> models.SearchParams | None:
     return models.SearchParams(
         quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING[quantisation])
     )
-
-
-def vectors_of(point: Point) -> dict[str, Any]:
-    sparse = models.SparseVector(indices=point.sparse.indices, values=point.sparse.values)
-    return {DENSE: list(point.dense), SPARSE: sparse} if point.sparse.indices else {DENSE: list(point.dense)}

@@ -18,6 +18,8 @@ STAMP = "model.json"
 class Stamp:
     """What the vectors of an index were made with. `recipe` is the caller's: how documents were cut.
 
+    `sparse` and `late`: name and weights of a learned sparse encoder and of a token encoder; empty: none.
+
     `dtype` is of the process that made the index. Vectors of the same model in other number formats may join
     them: their cosines to each other are .99 and more.
     """
@@ -28,6 +30,8 @@ class Stamp:
     dtype: str = ""
     quantisation: str = "none"
     recipe: str = ""
+    sparse: str = ""
+    late: str = ""
 
     def check(self, ours: Stamp, folder: Path) -> None:
         """Raises IndexUnavailable when `ours` makes vectors that must not meet those of this index."""
@@ -43,6 +47,11 @@ class Stamp:
         elif self.quantisation != ours.quantisation:
             made = f"store.quantisation {self.quantisation!r}"
             now = f"it is {ours.quantisation!r}"
+        elif self.sparse != ours.sparse:
+            made, now = f"sparse vectors of {self.sparse or 'BM25'}", f"embedding.sparse is {ours.sparse!r}"
+        elif self.late != ours.late:
+            made = f"token vectors of {self.late}" if self.late else "no token vectors"
+            now = f"embedding.late_interaction is {ours.late!r}"
         else:
             return
         raise IndexUnavailable(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from rag.store.access import Access
@@ -18,12 +18,18 @@ CHUNKS_PER_CALL = 64
 
 @dataclass(frozen=True, slots=True)
 class Legs:
-    """What both legs of a search found, best first: chunk ids with cosines, and with raw BM25 scores."""
+    """What both legs of a search found, best first: chunk ids with cosines, and with raw scores of terms.
+
+    `terms`: who weighed these, "bm25" or a model. `late`: what late interaction gave the hits of both legs,
+    the mean over the question's tokens of the largest cosine in the passage; empty: there is none.
+    """
 
     dense: list[tuple[str, float]]
     sparse: list[tuple[str, float]]
     embed_s: float = 0.0
     search_s: float = 0.0
+    terms: str = "bm25"
+    late: list[tuple[str, float]] = field(default_factory=list)
 
 
 def indexed(chunk: Chunk) -> dict[str, str]:
@@ -82,11 +88,17 @@ class Vectors(Protocol):
     async def search(
         self, text: str, *, access: Access, limit: int, dense: bool = True, sparse: bool = True
     ) -> Legs:
-        """Both legs in one round trip, each with the access filter inside."""
+        """Both legs in one round trip, and their rescoring, each with the access filter inside."""
         ...
 
-    async def similarity(self, left: Sequence[str], right: Sequence[str]) -> list[list[float]]:
-        """The cosine of every text on the left with every text on the right."""
+    async def similarity(
+        self, left: Sequence[str], right: Sequence[str], *, reader: str = "", epoch: str = ""
+    ) -> list[list[float]]:
+        """The cosine of every text on the left with every text on the right.
+
+        `reader`: for whom the vectors are kept, by tenant and rights, until the `epoch` of removals changes;
+        "": they are not.
+        """
         ...
 
     async def embed(
@@ -166,14 +178,17 @@ class IndexVectors:
             dense=dense,
             sparse=sparse,
         )
-        near, matching = (
-            [(str(key), float(score)) for key, score in reply[leg]] for leg in ("dense", "sparse")
+        near, matching, late = (
+            [(str(key), float(score)) for key, score in reply[leg]] for leg in ("dense", "sparse", "late")
         )
-        return Legs(near, matching, embed_s=reply["embed_s"], search_s=reply["search_s"])
+        return Legs(near, matching, reply["embed_s"], reply["search_s"], reply["terms"], late)
 
-    async def similarity(self, left: Sequence[str], right: Sequence[str]) -> list[list[float]]:
+    async def similarity(
+        self, left: Sequence[str], right: Sequence[str], *, reader: str = "", epoch: str = ""
+    ) -> list[list[float]]:
+        texts = {"left": list(left), "right": list(right)}
         reply: list[list[float]] = await self._caller.call(
-            "similarity", timeout_s=WRITE_TIMEOUT_S, left=list(left), right=list(right)
+            "similarity", timeout_s=WRITE_TIMEOUT_S, **texts, reader=reader, epoch=epoch
         )
         return reply
 

@@ -10,12 +10,13 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
-from rag.embedding.sparse import SparseEncoder
+from rag.embedding.sparse import SparseEncoder, SparseVector
 from rag.errors import BadRequest
 from rag.store.access import Access
 from rag.store.edge import EdgePoints
@@ -30,18 +31,18 @@ pytestmark = [
 ]
 
 
-def open_edge(folder: Path, quantisation: Quantisation = "none") -> PointStore:
-    return EdgePoints(folder / "edge", dim=DIM, graph_from_points=300, quantisation=quantisation)
+def open_edge(folder: Path, quantisation: Quantisation = "none", **vectors: Any) -> PointStore:
+    return EdgePoints(folder / "edge", dim=DIM, graph_from_points=300, quantisation=quantisation, **vectors)
 
 
-def open_local(folder: Path, quantisation: Quantisation = "none") -> PointStore:
+def open_local(folder: Path, quantisation: Quantisation = "none", **vectors: Any) -> PointStore:
     client = QdrantClient(path=str(folder / "local"))
-    return ServerPoints(client, client, collection="test", dim=DIM, quantisation=quantisation)
+    return ServerPoints(client, client, collection="test", dim=DIM, quantisation=quantisation, **vectors)
 
 
-def open_server(folder: Path, quantisation: Quantisation = "none") -> PointStore:
+def open_server(folder: Path, quantisation: Quantisation = "none", **vectors: Any) -> PointStore:
     url, collection = os.environ["RAG_TEST_QDRANT"], f"test-{folder.name}"
-    return ServerPoints.connect(url, collection=collection, dim=DIM, quantisation=quantisation)
+    return ServerPoints.connect(url, collection=collection, dim=DIM, quantisation=quantisation, **vectors)
 
 
 STORES = [pytest.param(open_edge, id="edge"), pytest.param(open_local, id="local")]
@@ -236,3 +237,37 @@ def test_small_vectors_find_and_full_ones_score(
     assert right / 200 >= least
     assert store.info()["quantisation"] == quantisation
     store.close()
+
+
+def test_learned_weights_are_not_multiplied_by_idf(opened: Callable[..., PointStore], tmp_path: Path) -> None:
+    store = opened(tmp_path, learned=True)
+    rare, common = SparseVector([7, 9], [0.5, 2.0]), SparseVector([9], [1.5])
+    store.upsert([point(1, sparse=rare), *(point(number, sparse=common) for number in range(2, 12))])
+    _, hits = store.search(None, SparseVector([7, 9], [3.0, 1.0]), access=ACME, limit=20)
+    assert [score for _, score in hits] == pytest.approx([3.5, *[1.5] * 10], abs=1e-5)
+    assert hits[0][0] == point(1).id
+    store.close()
+
+
+def test_token_vectors_score_what_was_found_again_for_those_who_may_read_it(
+    opened: Callable[..., PointStore], tmp_path: Path
+) -> None:
+    """To the number of plain numpy, before and after the graph of the dense leg is built."""
+    store, rng = opened(tmp_path, token_dim=24), np.random.default_rng(3)
+    read = {number: unit(rng.normal(size=(1 + number % 7, 24))) for number in range(1, 41)}
+    store.upsert([point(number, tokens=tokens) for number, tokens in read.items()])
+    store.upsert([point(50), point(51, tokens=read[1], tenant="other"), point(52, tokens=read[1], version=9)])
+    store.upsert([point(53, tokens=read[1], groups=("board",))])
+    asked, among = unit(rng.normal(size=(5, 24))), [*range(1, 31), 50, 51, 52, 53]
+    reader = Access("acme", ("everyone",), hidden=(9,))
+    expected = {number: float((asked @ read[number].T).max(axis=1).sum()) for number in range(1, 31)}
+    for _ in range(2):
+        hits = store.rescore(asked, [point(number).id for number in among], access=reader)
+        assert {uuid.UUID(key).int: score for key, score in hits} == pytest.approx(expected, abs=5e-3)
+        assert hits == sorted(hits, key=lambda hit: -hit[1])
+        store.optimize()
+    store.close()
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)

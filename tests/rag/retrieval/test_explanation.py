@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rag.retrieval.explanation import explained
 from rag.types import Chunk, Passage
 
@@ -28,3 +30,11 @@ def test_every_signal_that_counted_is_shown_with_what_it_added() -> None:
     lines = list(explained("leave", [HIT, BESIDE], 0.4))
     assert lines[1].strip() == "1  0.500 = dense +0.100  bm25 +0.500  period -0.100"
     assert lines[2].strip() == "2  beside the hit above it"
+
+
+def test_a_learned_encoder_and_late_interaction_are_named() -> None:
+    signals = (("dense", 0.0), ("sparse", 0.0), ("late interaction", 0.8), ("title", 0.05))
+    lines = list(explained("leave", [replace(HIT, terms="splade-tiny", signals=signals)], 0.4))
+    assert lines[0].startswith("weight: dense 0.40, sparse (splade-tiny) 0.60 (")
+    assert lines[1] == "late interaction: what both legs found was scored again, token by token"
+    assert lines[2].strip() == "1  0.850 = late interaction +0.800  title +0.050"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.retrieval.fusion import blend, fuse, weigh
+from rag.retrieval.fusion import blend, fuse, rescored, weigh
 
 
 def test_what_both_legs_like_comes_first() -> None:
@@ -82,3 +82,30 @@ def test_in_a_small_index_two_texts_that_are_alike_score_alike() -> None:
     assert small["b"] > 0.9
     full = {hit.id: hit.score for hit in fuse([("a", 0.82), ("b", 0.80)], [], weight=0.4, limit=2)}
     assert full["b"] == 0.0
+
+
+def test_late_interaction_orders_what_both_legs_found() -> None:
+    fused = fuse([("a", 0.9), ("b", 0.8)], [("b", 9.0), ("c", 8.0)], weight=0.5, limit=10)
+    again = rescored(fused, [("c", 0.9), ("a", 0.7), ("b", 0.6)])
+    assert [(hit.id, hit.score) for hit in again] == [
+        ("c", 1.0),
+        ("a", pytest.approx(1 / 3)),
+        ("b", 0.0),
+    ]
+    # What the legs scored stays readable, and counts no more.
+    assert [(hit.dense, hit.sparse) for hit in again] == [(None, 8.0), (0.9, None), (0.8, 9.0)]
+    assert all(hit.dense_share == hit.sparse_share == 0 for hit in again)
+
+
+def test_a_hit_without_token_vectors_comes_last() -> None:
+    fused = fuse([("a", 0.9), ("b", 0.8)], [], weight=0.5, limit=10)
+    assert [(hit.id, hit.score) for hit in rescored(fused, [("b", 0.1)])] == [("b", 1.0), ("a", 0.0)]
+
+
+def test_the_scores_of_late_interaction_blend_too() -> None:
+    hits = fuse([("a", 0.9), ("b", 0.1)], [], weight=0.5, limit=10)
+    first, second = rescored(hits, [("a", 0.9), ("b", 0.1)]), rescored(hits, [("b", 0.9), ("a", 0.1)])
+    assert {hit.id: hit.score for hit in blend(first, second, share=0.7)} == {
+        "a": pytest.approx(0.7),
+        "b": pytest.approx(0.3),
+    }

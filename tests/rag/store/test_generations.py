@@ -48,6 +48,13 @@ def test_other_settings_ask_for_a_new_generation(generations: Generations) -> No
     assert differences({}, SMALL) == []
 
 
+def test_a_generation_older_than_late_interaction_has_none(generations: Generations) -> None:
+    made = generations.live(SMALL)
+    check(made, {**SMALL, "late_interaction": ""})
+    with pytest.raises(SettingsError, match=r"late_interaction '', now 'colbert'\): `rag reindex`"):
+        check(made, {**SMALL, "late_interaction": "colbert"})
+
+
 def test_a_built_generation_answers_after_one_step_and_the_old_one_is_kept(
     catalog: Catalog, generations: Generations, publish: Publish
 ) -> None:

@@ -16,7 +16,8 @@ from rag.errors import BadRequest, IndexUnavailable
 from rag.settings import StoreSettings
 from rag.sharing import SharedWorker
 from rag.store.access import Access
-from rag.store.index import IndexService, find_model, may_build
+from rag.store.encoders import find_model
+from rag.store.index import IndexService, may_build
 from rag.store.opening import collection_of
 from rag.store.stamp import read_stamp
 from rag.store.vectors import IndexVectors
@@ -87,6 +88,9 @@ async def story(home: Path) -> None:
             await vectors.search("coffee", access=Access("", ("everyone",)), limit=3)
         cosines = await vectors.similarity(["annual leave"], list(TEXTS.values()))
         assert max(cosines[0]) == cosines[0][0]
+        for _ in range(2):  # computed and kept
+            kept = await vectors.similarity(["annual leave"], list(TEXTS.values()), reader="acme", epoch="1")
+            assert kept[0] == pytest.approx(cosines[0], abs=1e-5)
         assert (await vectors.info())["model"] == "all-minilm-l6-v2"
         await vectors.regroup({7: (["board"], ["secret"])})
         assert (await vectors.search("coffee machine", access=ACCESS, limit=3)).dense == []
