@@ -24,11 +24,17 @@ class Pepper:
     def of(cls, home: Path) -> Pepper:
         """The secret in home/pepper, made at the first call; readable by its owner only.
 
-        Raises SettingsError when the file is not one of ours. Without it every key has to be made anew.
+        Raises SettingsError when the file is not one of ours, or cannot be written. Without it every key has
+        to be made anew.
         """
         file = home / FILE
         if not file.exists():
-            make(file)
+            try:
+                make(file)
+            except OSError as error:
+                raise SettingsError(
+                    f"{file} cannot be written ({error.strerror}): free space, or choose another home"
+                ) from None
         secret = file.read_bytes()
         if len(secret) != BYTES:
             raise SettingsError(f"{file} holds {len(secret)} bytes, not {BYTES}: restore it from a backup")
