@@ -60,7 +60,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.model
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(60 * max(EXAMPLES, 10))
 def test_requests_made_from_the_document_are_answered_as_it_says(url: str, tmp_path: Path) -> None:
     ran = subprocess.run(
         [

@@ -576,7 +576,7 @@ def test_every_kind_of_change_is_known_to_the_next_question(sample: Server) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_the_whole_set_leaks_nothing(tmp_path: Path) -> None:
     case = Case.whole()
     with served(case, tmp_path / "kb") as server:
