@@ -131,7 +131,7 @@ class Chunker:
         parts = [block.text] if self._fits(block.text) else list(self._parts(block))
         total = max(1, sum(map(len, parts)))
         for text in parts:
-            pages, boxes = places(block, done / total, (done + len(text)) / total)
+            pages, boxes = places(block, done / total, (done + len(text)) / total, len(text))
             done += len(text)
             if not self._fits(text):
                 self._flush()

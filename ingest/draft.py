@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ingest.cutting import fits
 from ingest.parsing.blocks import BlockKind
@@ -66,28 +66,35 @@ class Draft:
 
     def chunk(self, language: str) -> Chunk:
         """All pieces and the path as a chunk, still without id and ordinal."""
+        text, starts = joined(self.pieces)
         sure = [piece.confidence for piece in self.pieces if piece.confidence is not None]
         return Chunk(
             id="",
             ordinal=0,
-            text=joined(self.pieces),
+            text=text,
             kind=main_kind(self.pieces),
             heading_path=self.path,
             pages=tuple(sorted({page for piece in self.pieces for page in piece.pages})),
             tokens=self.path_tokens + self.tokens,
-            boxes=union(box for piece in self.pieces for box in piece.boxes),
+            boxes=union(
+                replace(box, start=start + box.start)
+                for start, piece in zip(starts, self.pieces, strict=True)
+                for box in piece.boxes
+            ),
             language=language,
             confidence=min(sure) if sure else None,
             section=self.pieces[0].section,
         )
 
 
-def joined(pieces: Sequence[Piece]) -> str:
-    """Paragraphs apart, items of one list below each other."""
-    parts = [pieces[0].text]
+def joined(pieces: Sequence[Piece]) -> tuple[str, list[int]]:
+    """Paragraphs apart, items of one list below each other; and where each piece starts."""
+    text, starts = pieces[0].text, [0]
     for above, piece in zip(pieces, pieces[1:], strict=False):
-        parts += ("\n" if above.kind == piece.kind == "list" else "\n\n", piece.text)
-    return "".join(parts)
+        text += "\n" if above.kind == piece.kind == "list" else "\n\n"
+        starts.append(len(text))
+        text += piece.text
+    return text, starts
 
 
 def main_kind(pieces: Sequence[Piece]) -> ChunkKind:

@@ -45,7 +45,7 @@ from rag.store.queue import Claim, Listed, Plan, Queue, Shelf
 from rag.types import Principal
 
 # Raise it when chunks of the same bytes come out differently: every document is then indexed again.
-READING = "3"
+READING = "4"
 MAX_DEPTH = 5
 MANY = 10  # documents that do not all go at once without being asked
 INSIDE = "!/"  # between the uri of a container and the name of a part

@@ -132,7 +132,8 @@ def _mark(page: int, text: str) -> Box:
         found = []
     if len(found) != 4 or not all(map(math.isfinite, found)):
         raise BadRequest(f"highlight {text[:60]!r} is no box; write left,top,right,bottom in points")
-    return Box(page, *found)
+    left, top, right, bottom = found
+    return Box(page, left, top, right, bottom)
 
 
 def span(

@@ -101,13 +101,17 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where words stand: page from 1, and the edges in points (1/72 inch) from the page's top left corner."""
+    """Where words stand: page from 1, and the edges in points (1/72 inch) from the page's top left corner.
+
+    `start`: of a chunk's box, the character of its text that the words in it begin with.
+    """
 
     page: int
     left: float
     top: float
     right: float
     bottom: float
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)

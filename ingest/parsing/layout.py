@@ -165,8 +165,8 @@ def blocks(page: Sequence[Line | Table], style: Style, *, number: int) -> Iterat
 
 def boxed(block: Block, parts: Sequence[Line | Table]) -> Block:
     """The block with the box around its parts."""
-    box = Box(block.page, *(round(edge, 1) for edge in around(parts)))
-    return replace(block, boxes=(box,))
+    left, top, right, bottom = (round(edge, 1) for edge in around(parts))
+    return replace(block, boxes=(Box(block.page, left, top, right, bottom),))
 
 
 def merged(one: Block, other: Block) -> Block:

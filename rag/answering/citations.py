@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from rag.answering.sentences import Sentence
 from rag.store.catalog import StoredChunk
@@ -87,18 +88,12 @@ def page_of(chunk: Chunk, start: int, end: int) -> int | None:
 
 
 def boxes_of(chunk: Chunk, start: int, end: int) -> tuple[Box, ...]:
-    """The boxes that hold chunk.text[start:end], the text taken to be spread over them by their height."""
-    boxes, length = chunk.boxes, max(1, len(chunk.text))
-    total = sum(box.bottom - box.top for box in boxes)
-    if total <= 0:
-        return boxes
-    found, above = [], 0.0
-    for box in boxes:
-        below = above + (box.bottom - box.top) / total
-        if above < end / length and below > start / length:
-            found.append(box)
-        above = below
-    return tuple(found)
+    """The boxes that hold chunk.text[start:end]: each has its text up to where the next ones start."""
+    starts = sorted({box.start for box in chunk.boxes})
+    ends = dict(pairwise([*starts, len(chunk.text) + 1]))
+    found = tuple(box for box in chunk.boxes if box.start < end and start < ends[box.start])
+    # Words before the first box have none of their own: those of a heading, say.
+    return found or tuple(box for box in chunk.boxes if box.start == starts[0])
 
 
 def stands(citation: Citation, live: Mapping[str, StoredChunk]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -97,7 +97,7 @@ def add_chunks(connection: Connection, version: int, pieces: Sequence[Chunk]) ->
             "kind": piece.kind,
             "heading_path": list(piece.heading_path),
             "pages": list(piece.pages),
-            "boxes": [[box.page, box.left, box.top, box.right, box.bottom] for box in piece.boxes],
+            "boxes": [astuple(box) for box in piece.boxes],
             "language": piece.language,
             "confidence": piece.confidence,
             "tokens": piece.tokens,

@@ -272,12 +272,29 @@ def test_a_heading_is_not_left_behind_by_its_list() -> None:
     assert (second.heading_path, second.text) == (("Papers",), items)
 
 
-def test_boxes_of_one_column_are_joined_and_columns_stay_apart() -> None:
+def test_boxes_of_one_column_of_a_block_are_joined_and_columns_stay_apart() -> None:
     left = [Box(1, 50, top, 290, top + 40) for top in (100, 150)]
     right = Box(1, 310, 100, 550, 140)
-    document = [Block("text", "Some words.", page=1, boxes=(box,)) for box in (*left, right)]
-    (only,) = chunk(document, MEASURE.spans, budget=254)
+    (only,) = chunk([Block("text", "Some words.", page=1, boxes=(*left, right))], MEASURE.spans, budget=254)
     assert only.boxes == (Box(1, 50, 100, 290, 190), right)
+
+
+def test_each_box_of_a_chunk_says_where_its_words_start() -> None:
+    tops = (100, 150, 200)
+    document = [
+        Block("text", f"Words {top}.", page=1, boxes=(Box(1, 50, top, 290, top + 40),)) for top in tops
+    ]
+    (only,) = chunk(document, MEASURE.spans, budget=254)
+    found = {box.top: only.text[box.start :].split("\n")[0] for box in only.boxes}
+    assert found == {top: f"Words {top}." for top in tops}
+
+
+def test_a_block_that_runs_over_pages_starts_on_each_about_where_its_text_does() -> None:
+    boxes = (Box(3, 50, 650, 550, 700), Box(4, 50, 50, 550, 200))
+    words = " ".join(f"word{number}" for number in range(100)) + "."
+    heading = Block("text", "Before.", page=3, boxes=(Box(3, 50, 600, 550, 620),))
+    (only,) = chunk([heading, Block("text", words, page=3, boxes=boxes)], MEASURE.spans, budget=254)
+    assert [box.start for box in only.boxes] == [0, 9, 9 + round(len(words) / 4)]
 
 
 def test_a_part_of_a_block_names_only_the_pages_it_stands_on() -> None:

@@ -34,7 +34,11 @@ def test_the_same_words_keep_their_number_and_one_too_many_gets_none() -> None:
 
 
 def test_a_citation_carries_version_and_the_boxes_that_hold_its_words() -> None:
-    top, bottom, over = Box(4, 72, 100, 500, 200), Box(4, 72, 210, 500, 310), Box(5, 72, 90, 500, 190)
+    top, bottom, over = (
+        Box(4, 72, 100, 500, 200, 0),
+        Box(4, 72, 210, 500, 310, 12),
+        Box(5, 72, 90, 500, 190, 20),
+    )
     passage = replace(PASSAGE, chunk=replace(CHUNK, boxes=(top, bottom, over)), version=7)
     citations = Citations(3)
     for sentence in sentences(CHUNK.text):
@@ -45,12 +49,21 @@ def test_a_citation_carries_version_and_the_boxes_that_hold_its_words() -> None:
 
 
 def test_of_several_pages_a_citation_names_the_one_whose_boxes_hold_the_middle_of_its_words() -> None:
-    end_of_page, next_page = Box(4, 72, 600, 500, 700), Box(5, 72, 100, 500, 700)
+    end_of_page, next_page = Box(4, 72, 600, 500, 700), Box(5, 72, 100, 500, 700, 12)
     passage = replace(PASSAGE, chunk=replace(CHUNK, boxes=(end_of_page, next_page)))
     citations = Citations(3)
     for sentence in sentences(CHUNK.text):
         citations.add(passage, sentence, score=0.5)
     assert [made.page for made in citations.all] == [4, 5, 5]
+
+
+def test_words_before_the_first_box_are_cited_with_it() -> None:
+    below, further = Box(4, 72, 100, 500, 200, 12), Box(5, 72, 100, 500, 200, 24)
+    passage = replace(PASSAGE, chunk=replace(CHUNK, boxes=(below, further)))
+    citations = Citations(1)
+    citations.add(passage, sentences(CHUNK.text)[0], score=0.5)
+    (made,) = citations.all
+    assert (made.page, made.boxes) == (4, (below,))
 
 
 def test_a_citation_stands_only_on_the_live_words_of_its_version() -> None:
