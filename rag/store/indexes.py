@@ -56,6 +56,9 @@ class IndexProcesses:
         await asyncio.gather(*leaving, return_exceptions=True)
 
 
+WHOLE = 0.9  # of its chunks: little that is lost must not close a home for as long as it takes to mend
+
+
 class LiveCaller:
     """Calls the index of whichever generation answers at that moment."""
 
@@ -77,14 +80,18 @@ class LiveCaller:
                 yield event
 
     async def _refuse_a_lost_index(self, worker: SharedWorker) -> None:
-        """An index that was deleted finds nothing, which must not read as "not in the documents"."""
-        if (await worker.call("info"))["points"]:
-            self._found.add(worker)
-        elif wanted := await asyncio.to_thread(self._generations.live_chunks):
+        """An index that was deleted, or is filled again, finds little: that must not read as "not there"."""
+        # In this order: what is published in between is held too.
+        wanted = await asyncio.to_thread(self._generations.live_chunks)
+        held = (await worker.call("info"))["points"]
+        if held < WHOLE * wanted:
+            # Without numbers: readers are told this, and others' chunks are among them.
             raise IndexUnavailable(
-                f"the index holds 0 of {wanted} live chunks: `rag ingest` where they came from, or start the "
-                "server anew, to have them back"
+                "the index has lost live chunks: `rag ingest` where they came from, or start the server anew, "
+                "to have them back; if that is under way, wait for it"
             )
+        if held:
+            self._found.add(worker)
 
     async def _now(self) -> SharedWorker:
         return self._worker(await asyncio.to_thread(self._generations.live, self._recipe))

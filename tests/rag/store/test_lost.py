@@ -37,9 +37,23 @@ def test_an_index_that_lost_its_points_refuses_to_search(
     caller = LiveCaller(lambda _: index, Generations(catalog.database), {})
     assert asyncio.run(caller.call("search")) == ["search"], "nothing was ever there"
     publish("/a")
-    with pytest.raises(IndexUnavailable, match="holds 0 of 1 live chunks: `rag ingest`"):
+    with pytest.raises(IndexUnavailable, match="has lost live chunks: `rag ingest`"):
         asyncio.run(caller.call("search"))
     index.points = 1
+    assert asyncio.run(caller.call("search")) == ["search"]
+
+
+def test_an_index_that_is_being_filled_again_refuses_until_hardly_anything_is_missing(
+    catalog: Catalog, publish: Callable[..., int]
+) -> None:
+    index: Any = Index()
+    caller = LiveCaller(lambda _: index, Generations(catalog.database), {})
+    for number in range(10):
+        publish(f"/{number}")
+    index.points = 8
+    with pytest.raises(IndexUnavailable, match="has lost live chunks.+wait for it"):
+        asyncio.run(caller.call("search"))
+    index.points = 9
     assert asyncio.run(caller.call("search")) == ["search"]
 
 
