@@ -87,8 +87,8 @@ class LiveCaller:
         if held < WHOLE * wanted:
             # Without numbers: readers are told this, and others' chunks are among them.
             raise IndexUnavailable(
-                "the index has lost live chunks: `rag ingest` where they came from, or start the server anew, "
-                "to have them back; if that is under way, wait for it"
+                "the index has lost live chunks: `rag ingest` where they came from, or start the server "
+                "anew, to have them back; if that is under way, wait for it"
             )
         if held:
             self._found.add(worker)
