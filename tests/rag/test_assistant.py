@@ -364,7 +364,6 @@ def booked(desk: Desk) -> dict[str, Any]:
 def test_the_cost_tells_the_estimate_that_was_made_of_the_packed_prompt(desk: Desk) -> None:
     worded = answer(desk.ask("Who founded Nordwind Tools?", says="Karl Brandt founded Nordwind Tools."))
     told = booked(desk)
-    assert told["packed"]["small"]["kind"] == "PERSON"
     assert 0 < told["packed"]["small"]["prompt_tokens"] < told["plan"]["prompt_tokens"]
     assert worded.cost.estimated_most == pytest.approx(told["estimate"]["most"]["money"])
     assert 0 < worded.cost.estimated <= worded.cost.estimated_p95 <= worded.cost.estimated_most
