@@ -23,7 +23,8 @@ LEAVE_S = 3.0
 class SharedWorker:
     """The one child that all processes of a home share, such as the owner of the embedded index.
 
-    A lock file holds its address. Who finds no living child starts one; it ends soon after its last client.
+    A lock file holds its address, a log beside it what the child prints. Who finds no living child starts
+    one; it ends soon after its last client.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class SharedWorker:
         self._connection: Connection | None = None
         self._starting = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._crashes = CrashLog(name, time.monotonic)
+        self._log = lock.with_suffix(".log")
+        self._crashes = CrashLog(name, time.monotonic, f"{self._log} says why")
 
     async def call(self, method: str, *, timeout_s: float | None = None, **args: Any) -> Any:
         return await (await self.start()).call(method, timeout_s=timeout_s, **args)
@@ -119,9 +121,10 @@ class SharedWorker:
             # The child inherits the descriptor and with it the lock: it is free when the child is gone.
             arguments = ["--listen", address, "--lock-fd", str(handle.fileno())]
             disown(self._process)
-            self._process = spawn(
-                self.target, self.config, self.name, arguments, handle.fileno(), detached=True
-            )
+            with open(self._log, "wb", opener=private) as log:
+                self._process = spawn(
+                    self.target, self.config, self.name, arguments, handle.fileno(), log=log
+                )
         time.sleep(0.05)
 
 
@@ -132,6 +135,11 @@ def address_of(lock: Path) -> Path:
     if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
         raise WorkerUnavailable(f"{folder} is not private to this user; remove it, or set TMPDIR to another")
     return folder / f"{hashlib.sha256(str(lock.resolve()).encode()).hexdigest()[:24]}.sock"
+
+
+def private(path: str, flags: int) -> int:
+    """A file that only its owner reads."""
+    return os.open(path, flags, 0o600)
 
 
 def disown(process: subprocess.Popen[bytes] | None) -> None:

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from rag.errors import WorkerDied, WorkerTimeout, WorkerUnavailable, from_wire
 
@@ -266,8 +266,10 @@ class Worker:
 class CrashLog:
     """When a child died lately: three times within a minute is a loop, and it is left alone for a while."""
 
-    def __init__(self, name: str, clock: Callable[[], float]) -> None:
-        self._name, self._clock = name, clock
+    def __init__(
+        self, name: str, clock: Callable[[], float], told_by: str = "rag doctor says what is wrong"
+    ) -> None:
+        self._name, self._clock, self._told_by = name, clock, told_by
         self._times: deque[float] = deque(maxlen=CRASHES_ALLOWED)
 
     def note(self) -> None:
@@ -281,7 +283,7 @@ class CrashLog:
         if wait_s > 0:
             raise WorkerUnavailable(
                 f"the {self._name} process died {CRASHES_ALLOWED} times within a minute; "
-                f"it is tried again in {wait_s:.0f} s (rag doctor says what is wrong)"
+                f"it is tried again in {wait_s:.0f} s ({self._told_by})"
             )
 
 
@@ -291,16 +293,19 @@ def spawn(
     name: str,
     arguments: list[str],
     *descriptors: int,
-    detached: bool = False,
+    log: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m rag.child`; its standard output goes to our standard error."""
+    """Start `python -m rag.child`. What it prints goes to our standard error; with a `log` it goes there, for
+    the child may outlive us, and who waits for the end of our output must not wait for it.
+    """
     command = [sys.executable, "-m", "rag.child", target, json.dumps(config), "--name", name, *arguments]
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=sys.__stderr__,
+        stdout=log or sys.__stderr__,
+        stderr=log,
         pass_fds=descriptors,
-        start_new_session=detached,
+        start_new_session=bool(log),
         env=ENVIRONMENT | os.environ,
     )
 

@@ -261,6 +261,23 @@ def test_a_shared_child_outlives_the_one_who_started_it_and_ends_with_the_last(t
     asyncio.run(story())
 
 
+def test_a_shared_child_holds_no_output_of_the_one_who_started_it(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, sys\nfrom pathlib import Path\nfrom rag.sharing import SharedWorker\n"
+        "async def main():\n"
+        f"    worker = SharedWorker({TARGET!r}, {{}}, name='odd', lock=Path(sys.argv[1]))\n"
+        "    print(await worker.call('pid'), flush=True)\n"
+        "    await worker.stop(linger=True)\n"
+        "asyncio.run(main())\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "index.lock")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    # Its output ended before the child did: whoever reads it to the end has not waited for the child.
+    pid = int(done.stdout)
+    assert os.readlink(f"/proc/{pid}/fd/2") == os.readlink(f"/proc/{pid}/fd/1") == str(tmp_path / "index.log")
+    assert gone(pid, within_s=10)
+
+
 def test_a_shared_child_is_found_by_a_process_with_another_temporary_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
