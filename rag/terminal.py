@@ -15,7 +15,7 @@ from rich.text import Text
 from rag.answering.events import Delta, Event, Final
 from rag.errors import WorkerError
 from rag.settings import Settings
-from rag.types import Answer, Citation, Outcome, Passage
+from rag.types import BM25, Answer, Citation, Outcome, Passage
 from rag.visible import visible
 from rag.wire import rag_part
 
@@ -87,7 +87,7 @@ def money(amount: float) -> str:
 
 def show_passages(passages: Sequence[Passage]) -> None:
     """A table of passages with the score of each leg."""
-    terms = passages[0].terms if passages else "bm25"
+    terms = passages[0].terms if passages else BM25
     table = Table("", "score", "dense", terms, "document", "where", "text", box=None, header_style="bold")
     for number, passage in enumerate(passages, 1):
         chunk = passage.chunk

@@ -10,6 +10,8 @@ from typing import Literal
 Role = Literal["system", "user", "assistant"]
 ChunkKind = Literal["text", "list", "table", "code"]
 
+BM25 = "bm25"  # who weighs the terms of the sparse leg, unless a model does
+
 
 class Right(StrEnum):
     """What somebody may do beside reading the documents of their groups. Roles are sets of these."""
@@ -155,7 +157,7 @@ class Passage:
     sparse: float | None = None
     signals: tuple[tuple[str, float], ...] = ()
     expands: str = ""
-    terms: str = "bm25"
+    terms: str = BM25
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from rag.accounts.accounts import Accounts
 from rag.accounts.identity import Identities
 from rag.accounts.pending import Pending
 from rag.accounts.roles import RIGHTS, rights_of
-from rag.accounts.tokens import Keyring, Verifier
+from rag.accounts.tokens import BUSY_S, Keyring, Verifier
 from rag.accounts.users import User
 from rag.errors import ProviderUnavailable, SettingsError, Unauthorised
 from rag.settings import OidcSettings
@@ -27,7 +27,6 @@ from rag.types import Principal
 
 ANSWER_S = 5.0  # for one question to the provider, from the name look-up to the last byte
 LARGEST_BYTES = 1_000_000  # of an answer; key sets and tokens have a few thousand
-BUSY_S = 1.0  # how long one waits for what another thread is asking already
 SIGNING_IN = 4  # threads: those of the server must not wait for a provider
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -18,6 +18,8 @@ from typing import Protocol
 from qdrant_edge import Bm25, Bm25Config, TokenizerType
 from qdrant_edge import SparseVector as Terms
 
+from rag.types import BM25
+
 # Scripts that put no spaces between words: Thai to Khmer, kana, Han. The word tokenizer takes a sentence
 # for one term; the multilingual one segments (nDCG@10 on xquad_multilingual .783 -> .944), but is a little
 # worse for English (tatqa .716 -> .706), so each text gets the one that suits it.
@@ -31,7 +33,6 @@ K, B, AVERAGE_LENGTH = 1.2, 0.75, 256.0
 # In a question. Measured from 0.2 to 0.8: flat between 0.4 and 0.7.
 PAIR_WEIGHT = 0.5
 KNOWN_WORDS = 50_000
-BM25 = "bm25"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,11 @@ from rag.sdk.knowledge import Kind, Progress
 from rag.settings import Settings
 from rag.store.catalog import Catalog
 from rag.store.queue import Claim, Listed, Queue, Shelf
+from rag.store.vectors import CHUNKS_PER_CALL
 from rag.types import Chunk, Message, Passage, Profile, Tier
 from rag.wire import AUTO
 
 COLLECTION = "default"
-CHUNKS_PER_CALL = 64
 LEASE_S = 3600.0
 # What was found out about models and machine holds in a home that lives for an hour too.
 KEPT = ("checks.json", "tuning.json", "chunk-cache-gates.json")

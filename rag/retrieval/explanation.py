@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rag.retrieval.fusion import BM25, weigh
+from rag.retrieval.fusion import weigh
 from rag.retrieval.ranking import LATE
 from rag.retrieval.scope import Scope
-from rag.types import Passage
+from rag.types import BM25, Passage
 
 
 def explained(question: str, passages: Sequence[Passage], dense_weight: float) -> Iterator[str]:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rag.types import BM25
+
 Hits = Sequence[tuple[str, float]]
-BM25 = "bm25"
 
 # Measured on the developer set (tests/bench/retrieval.py), where a fixed 0.4 loses to BM25 alone on questions
 # about tables. Of thirteen signals looked at, these two were chosen in each of four half-splits; the shape of

@@ -11,9 +11,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rag.retrieval.fusion import BM25, Fused
+from rag.retrieval.fusion import Fused
 from rag.retrieval.scope import Period, Scope, edition
 from rag.store.catalog import StoredChunk
+from rag.types import BM25
 
 SHARES = {"period": 0.1, "latest": 0.2, "names": 0.15, "title": 0.05, "link": 0.1}
 LATE = "late interaction"

@@ -269,12 +269,10 @@ class Rag:
         They are asked of a collection of this home, or of the data set's own corpus in a home that lasts as
         long; `progress` is told on another thread. Raises BadRequest for a data set that cannot be measured.
         """
-        from rag.evaluation.benchmark import read_benchmark
         from rag.evaluation.library import evaluated
-        from rag.evaluation.measuring import check_kind
+        from rag.sdk.evaluating import chosen
 
-        check_kind(kind)
-        benchmark = read_benchmark(Path(dataset)).chosen(limit, seed)
+        benchmark = chosen(dataset, kind, limit, seed)
         named = tier_named(tier, self.system.tiers)
         return self._loop.run(
             evaluated(

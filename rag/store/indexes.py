@@ -14,6 +14,7 @@ from rag.store.generations import Generation, Generations, Recipe
 from rag.store.vectors import IndexVectors, Vectors
 
 TERMS = "words and pairs"  # what the sparse vectors hold, without a learned encoder
+WHOLE = 0.9  # of its chunks: little that is lost must not close a home for as long as it takes to mend
 
 
 class Indexes(Protocol):
@@ -54,9 +55,6 @@ class IndexProcesses:
         """Leave all of them."""
         leaving = (worker.stop(linger=linger) for worker in self._workers.values())
         await asyncio.gather(*leaving, return_exceptions=True)
-
-
-WHOLE = 0.9  # of its chunks: little that is lost must not close a home for as long as it takes to mend
 
 
 class LiveCaller:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from rag.store.access import Access
-from rag.types import Chunk
+from rag.types import BM25, Chunk
 from rag.workers import Caller
 
 SEARCH_TIMEOUT_S = 10.0
@@ -28,7 +28,7 @@ class Legs:
     sparse: list[tuple[str, float]]
     embed_s: float = 0.0
     search_s: float = 0.0
-    terms: str = "bm25"
+    terms: str = BM25
     late: list[tuple[str, float]] = field(default_factory=list)
 
 
