@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 
 from rag.answering import conflicts, facts
 from rag.answering.sentences import Sentence
+from rag.answering.validity import agreement, without_bounds
 from rag.answering.words import proper
 from rag.types import Profile
 
@@ -78,13 +79,15 @@ def signs(question: str, shown: Sequence[Evidence], weigh: Mapping[str, float]) 
     best = shown[0]
     text = best.sentence.text
     asked = question[:MOST_CHARACTERS]
+    answered = conflicts.polar(asked) or conflicts.forbids(asked, text)
+    numbers = without_bounds(asked)
     return Signs(
         similar=max(each.similarity for each in shown),
         covered=max(share(weigh, each.words) for each in shown),
         named=part(set(proper(asked)), best.around),
-        negative=float(facts.negated(asked)),
-        opposite=float(conflicts.opposite(asked, text)),
-        other_number=float(conflicts.other_number(asked, best.passage)),
+        negative=float(facts.negated(asked) and not answered),
+        opposite=float(conflicts.opposite(asked, text) and not answered),
+        other_number=float(agreement(asked, text) < 1 and conflicts.other_number(numbers, best.passage)),
         changed_places=float(conflicts.changed_places(asked, text)),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rag.answering import facts, roles
-from rag.answering.vocabulary import ANTONYMS, FUNCTION_WORDS
+from rag.answering.vocabulary import ANTONYMS, FUNCTION_WORDS, OPPOSITES
 from rag.answering.words import stem
 
 WORD = re.compile(r"[^\W\d_]+")
@@ -13,7 +13,29 @@ WORD = re.compile(r"[^\W\d_]+")
 PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "mis", "sub", "anti", "counter")
 SUFFIXES = ("less", "free")
 LEAST_ROOT = 4
+POLAR = re.compile(
+    r"(?:is|are|was|were|do|does|did|can|could|may|might|must|should|shall|will|would|has|have|had|am|"
+    r"ist|sind|war|waren|darf|dürfen|durfte|durften|kann|können|konnte|muss|müssen|soll|sollen|hat|haben|gibt|"
+    r"est-ce|peut-on|puis-je|faut-il|doit-on|puedo|puede|pueden|debe|deben|hay|está|están)\b",
+    re.IGNORECASE,
+)
+PERMISSION = [(one, other) for one, other in OPPOSITES if "forbidden" in one | other]
 DID = re.compile(r"\b(?:did|does|do)\b\s+(.*)", re.IGNORECASE | re.DOTALL)
+
+
+def polar(question: str) -> bool:
+    """Whether yes or no answers a question: then the opposite of its words answers it too."""
+    return bool(POLAR.match(question))
+
+
+def forbids(question: str, sentence: str) -> bool:
+    """Whether a question for what is not allowed meets a sentence that forbids, or the other way round."""
+    if not facts.negated(question):
+        return False
+    asked, known = ({word.lower() for word in WORD.findall(text)} for text in (question, sentence))
+    return any(
+        (asked & one and known & other) or (asked & other and known & one) for one, other in PERMISSION
+    )
 
 
 def opposite(question: str, sentence: str) -> bool:

@@ -21,9 +21,9 @@ OPPOSITES, ANTONYMS = (
     tuple((frozenset(left.split()), frozenset(right.split())) for left, right in _TABLES[name])
     for name in ("opposites", "antonyms")
 )
-TO_BE, BY, LOOSE, DETERMINERS, BREAKS, SCAFFOLD, TELLING = (
+TO_BE, BY, LOOSE, DETERMINERS, BREAKS, SCAFFOLD, TELLING, ASIDES = (
     frozenset(_TABLES[name].split())
-    for name in ("to_be", "by", "loose", "determiners", "breaks", "scaffold", "telling")
+    for name in ("to_be", "by", "loose", "determiners", "breaks", "scaffold", "telling", "asides")
 )
 STRONG = tuple(frozenset(words.split()) for words in _TABLES["strong"])
 MODIFIERS = (*(frozenset(words.split()) for words in _TABLES["modifiers"]), *STRONG)

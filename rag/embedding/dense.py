@@ -13,6 +13,7 @@ import torch
 
 from rag.embedding import plain
 from rag.embedding.embedder import Vectors
+from rag.embedding.graph import Graph, GraphEncoder, open_graph
 from rag.embedding.int8 import VNNI_FLAGS, Features, Int8Encoder, obstacle, watched
 from rag.embedding.model import Model
 from rag.embedding.tokens import TokenCounter, reading_tokenizer
@@ -39,7 +40,8 @@ class DenseEmbedder:
     """One model in this process. Not for two threads at once: its owner calls it from one.
 
     `dimensions`: numbers kept of each vector, made unit length again; 0 keeps all. Raises ModelError when the
-    folder holds no model, has fewer dimensions, or cannot run in the wished `dtype` here.
+    folder holds no model, has fewer dimensions, or cannot run in the wished `dtype` here. `runtime`: torch,
+    or onnx and openvino for a graph that lies in the folder.
     """
 
     def __init__(
@@ -51,14 +53,15 @@ class DenseEmbedder:
         dimensions: int = 0,
         threads: int = 0,
         batch_tokens: int = 1024,
+        runtime: str = "torch",
     ) -> None:
         self.name = name or folder.name
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = "cuda" if torch.cuda.is_available() and runtime == "torch" else "cpu"
         self._threads = threads or torch.get_num_threads()
         self._batch_tokens = batch_tokens
         self._counter, self._tokenizer = TokenCounter(folder), reading_tokenizer(folder)
         self._queries: OrderedDict[tuple[str, str], Vectors] = OrderedDict()
-        wanted = choose_dtype(dtype, self.device)
+        wanted = choose_dtype(dtype, self.device) if runtime == "torch" else "float32"
         model = load(folder, self.device, "float32" if wanted == "int8" else wanted)
         self.library = model.library
         self._prompts, self._pad = model.prompts, model.pad
@@ -67,6 +70,8 @@ class DenseEmbedder:
         self.dim = self._checked(dimensions)
         self.trained_for_truncation = any(mark in MATRYOSHKA_MARKS for mark in marks_of(folder))
         self.dtype = self._in_eight_bits(model.encoder, dtype) if wanted == "int8" else wanted
+        if runtime != "torch":
+            self.dtype = self._in_a_graph(open_graph(folder, runtime, dtype, self._threads))
 
     @property
     def max_tokens(self) -> int:
@@ -113,11 +118,10 @@ class DenseEmbedder:
         """Put the int8 encoder in place where it runs and agrees with the float32 one; the dtype in use."""
         problem = obstacle(encoder, cpu_flags())
         if not problem:
-            full, ids = self._modules[0], self._ids(PROBES, "document")
+            full = self._modules[0]
             with watched(encoder) as peaks:
-                exact = self._forward(ids, threads=1)
-            self._modules[0] = Int8Encoder(encoder, peaks)
-            near = (self._forward(ids, threads=1) * exact).sum(axis=1).min()
+                exact = self._probed()
+            near = self._put_in_place(Int8Encoder(encoder, peaks), exact)
             if near >= CLOSE_ENOUGH:
                 return "int8"
             self._modules[0] = full
@@ -125,6 +129,24 @@ class DenseEmbedder:
         if wish == "int8":
             raise ModelError(f"{self.name} does not run in int8: {problem}; set embedding.dtype to float32")
         return "float32"
+
+    def _in_a_graph(self, graph: Graph) -> str:
+        """Put a graph in the encoder's place; its name. Raises ModelError when it gives other vectors."""
+        near = self._put_in_place(GraphEncoder(graph), self._probed())
+        if near < CLOSE_ENOUGH:
+            raise ModelError(
+                f"the vectors of {graph.file} come only as close as cosine {near:.3f} to those of the "
+                f"folder's own weights, {CLOSE_ENOUGH} is asked: it is of another model, or of too few bits"
+            )
+        return graph.name
+
+    def _put_in_place(self, encoder: Callable[[Features], Features], exact: Vectors) -> float:
+        """Let another encoder compute; the least cosine of its vectors of PROBES to the exact ones."""
+        self._modules[0] = encoder
+        return float((self._probed() * exact).sum(axis=1).min())
+
+    def _probed(self) -> Vectors:
+        return self._forward(self._ids(PROBES, "document"), threads=1)
 
     def _ids(self, texts: Sequence[str], side: str) -> list[list[int]]:
         """Token ids as the model reads them: its prompt for that side first, cut to its length."""

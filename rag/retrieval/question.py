@@ -14,12 +14,52 @@ POINTERS = re.compile(
     r"|ihn|ihm|ihr|ihre|ihren|dieser|diese|dieses|davon|dazu|dort|dafür)\b",
     re.IGNORECASE,
 )
-OPENERS = ("and ", "but ", "or ", "also ", "what about", "how about", "und ", "was ist mit", "wie ist es mit")
+OPENERS = (
+    "and ",
+    "but ",
+    "or ",
+    "also ",
+    "what about",
+    "how about",
+    "und ",
+    "was ist mit",
+    "wie ist es mit",
+    "et ",
+    "¿y ",
+    "y ",
+    "qu'en est-il",
+    "¿qué hay de",
+)
 # "And in Zurich?" behind "... in Oslo?": a name or a number, with its preposition, and nothing else.
-NAME = r"(?:\d[\d.,]*|[^\W\d_a-z][\w'’-]*)"
-PREPOSITION = r"(?:in|on|at|for|of|to|from|by|with|during|since|until|für|im|am|von|aus|nach|bei|mit)"
+MONTH = (
+    r"(?:january|february|march|april|(?-i:May)|june|july|august|september|october|november|december|"
+    r"januar|februar|märz|mai|juni|juli|oktober|dezember|janvier|février|mars|avril|juin|juillet|août|"
+    r"septembre|octobre|novembre|décembre|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|"
+    r"octubre|noviembre|diciembre)"
+)
+NAME = rf"(?:\d[\d.,]*|[^\W\d_a-z][\w'’-]*|(?i:{MONTH}\b))"
+PREPOSITION = (
+    r"(?:in|on|at|for|of|to|from|by|with|during|since|until|für|im|am|von|aus|nach|bei|mit|"
+    r"en|pour|à|au|aux|du|de|dans|para|por|a)"
+)
+# "And the lowest?" behind "Which month had the highest ...?".
+EXTREMES = [
+    ("highest", "lowest"), ("largest", "smallest"), ("biggest", "smallest"), ("most", "fewest"),
+    ("most", "least"),
+    ("longest", "shortest"), ("oldest", "newest"), ("earliest", "latest"), ("first", "last"),
+    ("best", "worst"), ("maximum", "minimum"), ("most expensive", "cheapest"),
+    ("höchste", "niedrigste"), ("höchsten", "niedrigsten"), ("größte", "kleinste"), ("größten", "kleinsten"),
+    ("meisten", "wenigsten"), ("teuerste", "günstigste"), ("plus élevé", "plus bas"),
+    ("plus élevée", "plus basse"), ("plus grand", "plus petit"), ("plus grande", "plus petite"),
+    ("mayor", "menor"), ("más alto", "más bajo"), ("más alta", "más baja"),
+]  # fmt: skip
+TURNED = re.compile(
+    r"(?:and|but|und|et|y|¿y|what about|how about)\s+(?:the|which|what|der|die|das|le|la|les|el|los)?\s*"
+    r"(?P<extreme>\w+(?:\s\w+)?)\s*[?.!]*",
+    re.IGNORECASE,
+)
 EXCHANGE = re.compile(
-    r"(?i:and|but|or|und|oder|what about|how about|was ist mit|wie ist es mit)\s+"
+    r"(?i:and|but|or|und|oder|et|y|¿y|what about|how about|was ist mit|wie ist es mit)\s+"
     rf"(?:(?P<before>(?i:{PREPOSITION}))\s+)?(?P<name>{NAME}(?:\s+{NAME})*)\s*[?.!]*"
 )
 SHORT_WORDS = 3
@@ -51,7 +91,20 @@ def standalone(question: str, history: Sequence[Message] = ()) -> str:
         return question
     *earlier, last = asked
     before = standalone(last, [Message("user", each) for each in earlier])
-    return exchanged(question, before) or f"{before} {question}"
+    return exchanged(question, before) or turned(question, before) or f"{before} {question}"
+
+
+def turned(question: str, before: str) -> str:
+    """The question before with its extreme turned round, as "And the lowest?" asks; empty: it does not."""
+    follow_up = TURNED.fullmatch(question)
+    if not follow_up:
+        return ""
+    asked = follow_up["extreme"].casefold()
+    for pair in EXTREMES:
+        for old, new in (pair, pair[::-1]):
+            if asked == new and len(found := re.findall(rf"\b{old}\b", before, re.IGNORECASE)) == 1:
+                return re.sub(rf"\b{re.escape(found[0])}\b", new, before)
+    return ""
 
 
 def exchanged(question: str, before: str) -> str:
@@ -60,8 +113,12 @@ def exchanged(question: str, before: str) -> str:
     if not follow_up:
         return ""
     number = follow_up["name"][0].isdigit()
+    month = re.fullmatch(MONTH, follow_up["name"], re.IGNORECASE)
     led = rf"(?i:\b{follow_up['before']})" if follow_up["before"] else r"(?<=[\w,])"
     name = r"\d[\d.,]*(?<![.,])" if number else r"[^\W\d_a-z][\w'’-]*(?:\s+[^\W\d_a-z][\w'’-]*)*"
+    if month:
+        # A month takes the place of a month, whatever stands in front of that.
+        led, name = r"(?<=[\w,])", rf"(?i:{MONTH})"
     places = list(re.finditer(rf"{led}\s+(?P<name>{name})(?![\w-])", before))
     if len(places) != 1:
         return ""

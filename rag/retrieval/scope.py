@@ -18,6 +18,10 @@ ORDINALS = {
     "dritte": 3,
     "vierte": 4,
 }
+# "before 2024", and not "before May 2024".
+BEFORE = re.compile(
+    r"\b(?:before|prior to|vor|avant|antes del?)\s+(?P<year>19[5-9]\d|20[0-4]\d)(?!\d)", re.IGNORECASE
+)
 QUARTERS = re.compile(
     r"(?<![^\W\d_])Q(?P<number>[1-4])(?![^\W_])"
     r"|\b(?P<word>first|second|third|fourth|erste|zweite|dritte|vierte)[nrs]?[ -](?:fiscal )?"
@@ -40,10 +44,11 @@ NOT_NAMES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Years and quarters that a text names."""
+    """Years and quarters that a text names. `before`: any year in front of this one is meant."""
 
     years: frozenset[int]
     quarters: frozenset[int]
+    before: int = 0
 
     @classmethod
     def of(cls, text: str) -> Period:
@@ -52,13 +57,16 @@ class Period:
         return cls(frozenset(map(int, YEARS.findall(text))), frozenset(map(int, found)))
 
     def __bool__(self) -> bool:
-        return bool(self.years or self.quarters)
+        return bool(self.years or self.quarters or self.before)
 
     def __str__(self) -> str:
-        return " ".join([*(f"Q{number}" for number in sorted(self.quarters)), *map(str, sorted(self.years))])
+        bound = [f"before {self.before}"] if self.before else []
+        return " ".join([*(f"Q{n}" for n in sorted(self.quarters)), *map(str, sorted(self.years)), *bound])
 
     def agreement(self, asked: Period) -> int:
         """+1 for a year and for a quarter that was asked for, -1 for another one, 0 for none."""
+        if asked.before and self.years:
+            return 1 if min(self.years) < asked.before else -1
         pairs = ((self.years, asked.years), (self.quarters, asked.quarters))
         # A title that names several periods, such as a table of years, contradicts none.
         return sum(
@@ -78,6 +86,8 @@ class Scope:
     def of(cls, question: str) -> Scope:
         """Read from the words of a question; names are words with a capital, folded."""
         period = Period.of(question)
+        if len(period.years) == 1 and (bound := BEFORE.search(question)):
+            period = Period(frozenset(), period.quarters, int(bound["year"]))
         words = WORDS.findall(QUARTERS.sub(" ", question))
         names = {word.casefold() for word in words if word[0].isupper() and len(word) > 1}
         return cls(period, LATEST.search(question) is not None and not period, frozenset(names - NOT_NAMES))

@@ -155,7 +155,7 @@ async def feed(system: System) -> None:
             ]
             place = {"tenant": claim.tenant, "collection": claim.collection, "groups": list(claim.groups)}
             await system.vectors.upsert(version, chunks=wire, **place)
-        assert await system.vectors.settle(version) == len(paragraphs)
+        assert (await system.vectors.settle(version))["points"] == len(paragraphs)
         system.catalog.publish(claim.document_id, version)
 
 

@@ -6,7 +6,9 @@ process; the medians count. Quality is of the dense leg alone, on two question s
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,12 +26,14 @@ silence()
 from question_sets import QA, load_set  # noqa: E402
 from report import Row, write  # noqa: E402
 from retrieval import ndcg, recall  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
 from sentence_transformers import SentenceTransformer  # noqa: E402
 
 from rag.embedding.dense import DenseEmbedder, cpu_flags  # noqa: E402
 from rag.embedding.embedder import Vectors  # noqa: E402
 from rag.embedding.int8 import VNNI_FLAGS  # noqa: E402
 from rag.models.lockfile import entry, locate  # noqa: E402
+from tests.graphs import of_embedder, quantised  # noqa: E402
 
 SETS = ("squad2", "tatqa")
 PEER = "sentence-transformers encode, float32, batch 32"
@@ -44,6 +48,16 @@ def formats() -> list[str]:
     here = ["float32"]
     here += ["int8"] if flags & VNNI_FLAGS else []
     return here + (["bfloat16"] if "amx_bf16" in flags else [])
+
+
+def by_others(folder: Path, place: Path) -> dict[str, DenseEmbedder]:
+    """The same model by ONNX Runtime and OpenVINO, from graphs that are exported here."""
+    copy = Path(shutil.copytree(folder, place / "model"))
+    quantised(of_embedder(copy, load_file(copy / "model.safetensors")), "model_qint8_avx512_vnni.onnx")
+    wishes = (("onnx", "float32"), ("onnx", "int8"), ("openvino", "float32"))
+    return {
+        f"{runtime} {dtype}": DenseEmbedder(copy, dtype=dtype, runtime=runtime) for runtime, dtype in wishes
+    }
 
 
 def speeds(ways: dict[str, Encode], texts: Sequence[str], tokens: int, rounds: int) -> dict[str, list[float]]:
@@ -77,12 +91,17 @@ def speed_rows(rates: dict[str, list[float]], peer: str) -> list[Row]:
             # The ratio of each round by itself: a neighbour's load hits both halves of it.
             ratio = median(ours / theirs for ours, theirs in zip(found, rates[peer], strict=True))
             rows.append(Row(f"{dtype}: tokens", median(found), "tokens/s", peer, median(rates[peer])))
-            target = None if dtype == "float32" else SPEED_TARGET
+            target = SPEED_TARGET if dtype in ("int8", "bfloat16") else None
             rows.append(Row(f"{dtype}: median ratio of a round", ratio, "times", peer, target=target))
     return rows
 
 
 def main() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        measure(Path(place))
+
+
+def measure(place: Path) -> None:
     if not QA.exists():
         sys.exit("the developer set is not beside this repository (../shared/data/dev_set): nothing measured")
     given = [int(value) for value in sys.argv[1:]]
@@ -90,6 +109,7 @@ def main() -> None:
     folder = locate(entry("all-minilm-l6-v2"))
     library = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     ours = {dtype: DenseEmbedder(folder, dtype=dtype) for dtype in formats()}
+    ours |= by_others(folder, place)
 
     def plain(texts: Sequence[str]) -> Vectors:
         vectors: Vectors = library.encode(list(texts), show_progress_bar=False)

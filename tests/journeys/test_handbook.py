@@ -18,7 +18,7 @@ DEMO = [each for each in QUESTIONS if each.get("demo")]
 
 @pytest.fixture(scope="module")
 def handbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rag]:
-    with Rag.open(tmp_path_factory.mktemp("home") / "kb") as rag:
+    with Rag.open(tmp_path_factory.mktemp("home") / "kb", engine={"tune": False}) as rag:
         summary = rag.ingest(DATA / "handbook")
         unread = [uri for uri, _ in summary.quarantined]
         scan = "fire-drill-record-2025.pdf"

@@ -33,6 +33,7 @@ class Operation(Enum):
 class Ask:
     """An operation on operands. `over`: what their sum or figure is divided by.
 
+    `falling`: the earlier less the later. `apart`: a difference, which needs two things named.
     `limit`: of COUNT and WHEN, with `above` telling the side. `every`: of all times that the table has.
     """
 
@@ -45,10 +46,11 @@ class Ask:
     above: bool = True
     every: bool = False
     falling: bool = False
+    apart: bool = False
 
 
-def patterns() -> tuple[tuple[Operation, re.Pattern[str]], ...]:
-    """The patterns of asking.toml, whole."""
+def patterns() -> tuple[tuple[tuple[Operation, re.Pattern[str]], ...], re.Pattern[str]]:
+    """The patterns of asking.toml, whole, and the words for a change."""
     table = tomllib.loads(Path(__file__).with_name("asking.toml").read_text("utf-8"))
     parts = {**table["parts"], "FIGURE": FIGURE.pattern.replace("?P<", "?P<f_")}
 
@@ -56,19 +58,26 @@ def patterns() -> tuple[tuple[Operation, re.Pattern[str]], ...]:
         filled = re.sub(r"<([A-Z]+)>", lambda name: parts[name[1]], pattern)
         return pattern if filled == pattern else whole(filled)
 
-    return tuple(
+    found = [
         (Operation[name], re.compile(whole(pattern), re.IGNORECASE)) for name, pattern in table["patterns"]
-    )
+    ]
+    return tuple(found), re.compile(whole(parts["CHANGING"]), re.IGNORECASE)
 
 
-PATTERNS = patterns()
+PATTERNS, CHANGING = patterns()
 LOOKUP = re.compile(
     r"^(?:what|how (?:much|many|high|large|low|long))\s+(?:is|was|were|are|did|does)?\s*(?P<a>.+)",
     re.IGNORECASE,
 )
 SCALE_WORD = re.compile(r"^(\w+?)s?$")
 MOST_CHARACTERS = 500  # a longer question is no question of one figure
-COUNTING = re.compile(r"\bhow many\b", re.IGNORECASE)
+COUNTING = re.compile(
+    r"\bhow many\b(?! (?:more|fewer|less|higher|lower)\b| <PERCENT>)".replace("<PERCENT>", r"per ?cent"),
+    re.IGNORECASE,
+)
+IN_PERCENT = re.compile(
+    r"\b(?:in|en) (?:percent|per cent|prozent|pourcentage|porcentaje|%)\W*$", re.IGNORECASE
+)
 FALLS = ("decreas", "fall", "drop", "declin")
 
 
@@ -83,6 +92,8 @@ def understand(question: str) -> Ask | None:
         if counting and operation is not Operation.COUNT:
             continue
         if match := pattern.search(text):
+            if operation is Operation.CHANGE and IN_PERCENT.search(text):
+                operation = Operation.PERCENT_CHANGE
             return ask(operation, match, text, times)
     if not counting and (match := LOOKUP.match(text)):
         return Ask(Operation.LOOKUP, (match["a"],), tuple(times))
@@ -98,6 +109,12 @@ def ask(operation: Operation, match: re.Match[str], text: str, times: list[Perio
     if operation in (Operation.CHANGE, Operation.PERCENT_CHANGE, Operation.SUM, Operation.AVERAGE):
         # "change in 2019 from 2018", "the average for 2018 of X": what stands before is part of it too.
         operands = [operand for operand in operands if content_left(operand)] or [text]
+        operands = [CHANGING.sub(" ", operand) for operand in operands]
+    falling = parts.get("way", "").lower().startswith(FALLS)
+    if more := parts.get("more", ""):
+        fewer = more.lower() in ("less", "fewer", "lower", "smaller")
+        falling = len(times) == 2 and (times[0] < times[1]) is not fewer
+        operands = operands[::-1] if fewer else operands
     return Ask(
         operation,
         tuple(operand for operand in operands if operand),
@@ -107,7 +124,8 @@ def ask(operation: Operation, match: re.Match[str], text: str, times: list[Perio
         scale=SCALE_WORD.sub(r"\1", parts.get("scale", "").lower()),
         above=not parts.get("below"),
         every=every,
-        falling=parts.get("way", "").lower().startswith(FALLS),
+        falling=falling,
+        apart=bool(parts.get("apart") or more) or "difference" in match.group().lower(),
     )
 
 

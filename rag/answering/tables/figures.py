@@ -12,11 +12,16 @@ from rag.answering.vocabulary import SCALES
 FOOTNOTE = re.compile(r"(?<=[\d%)])\s*(?:\((?:\d|[a-z])\)|\*+|†|‡|[¹²³⁴⁵⁶⁷⁸⁹])$")
 FIGURE = re.compile(
     r"(?P<open>\()?\s*(?P<sign>[-−–+])?\s*(?P<currency>[$€£¥])?\s*(?P<open2>\()?\s*(?P<sign2>[-−–+])?\s*"
-    r"(?P<digits>\d+(?:[.,'’\u00a0\u202f]\d+)*|[.,]\d+)\s*(?P<close>\))?\s*(?P<unit>%|[$€£¥])?\s*(?P<close2>\))?"
+    r"(?P<digits>\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?!\d)|"
+    r"\d+(?:[.,'’\u00a0\u202f]\d+)*|[.,]\d+)\s*(?P<close>\))?\s*(?P<unit>%|[$€£¥])?\s*(?P<close2>\))?"
 )
 NIL = re.compile(r"[$€£¥]?\s*[-−–—](?:\s?[-−–—])*\s*[%$€£¥]?")
-POINT_IS_DECIMAL = re.compile(r"\d,\d{3}(?:,\d{3})*\.\d|\d{1,3},\d{3},\d{3}|\d\.(?:\d{1,2}|\d{4,})$")
-COMMA_IS_DECIMAL = re.compile(r"\d\.\d{3}(?:\.\d{3})*,\d|\d{1,3}\.\d{3}\.\d{3}|\d,(?:\d{1,2}|\d{4,})$")
+POINTED, COMMAED = re.compile(r"\d\.\d{3}(?!\d)"), re.compile(r"\d,\d{3}(?!\d)")
+COMMA_LANGUAGES = frozenset(
+    re.findall(r"\w\w", "de fr es it pt nl da sv nb no fi pl cs sk sl hr hu ro tr el ru uk bg id vi")
+)
+POINT_IS_DECIMAL = re.compile(r"\b0\.\d|\d,\d{3}(?:,\d{3})*\.\d|\d{1,3},\d{3},\d{3}|\d\.(?:\d{1,2}|\d{4,})$")
+COMMA_IS_DECIMAL = re.compile(r"\b0,\d|\d\.\d{3}(?:\.\d{3})*,\d|\d{1,3}\.\d{3}\.\d{3}|\d,(?:\d{1,2}|\d{4,})$")
 SCALE = re.compile(
     r"\bin\s+(?:[a-z.$€£]+\s+){0,3}?(thousand|million|billion|mio|mrd|tausend)|"
     r"[$€£]\s?(m|k|bn)\b|[$€£]['’ ]?(000s?)|[(]\s?(thousand|million|billion)s?\s?[)]|"
@@ -39,14 +44,20 @@ class Figure:
 
 
 def figure(cell: str, *, decimal: str = ".") -> Figure | None:
-    """The number of a cell; None for words, ranges and blanks. `decimal`: the mark before decimal places."""
+    """The number of a cell; None for words, ranges and blanks. `decimal`: the mark before decimal places.
+
+    Without a mark a number that has one is not read: it may be a thousand times as much.
+    """
     text = FOOTNOTE.sub("", cell.strip())
     if NIL.fullmatch(text):
         return Figure(Decimal(0), "%" if "%" in text else "", nil=True)
     match = FIGURE.fullmatch(text)
     if not match:
         return None
-    digits = re.sub(r"['’\u00a0\u202f]", "", match["digits"])
+    if not decimal and re.search(r"\d[.,]\d", match["digits"]):
+        return None
+    decimal = decimal or "."
+    digits = re.sub(r"[ '’\u00a0\u202f]", "", match["digits"])
     other = "," if decimal == "." else "."
     digits = digits.replace(other, "").replace(decimal, ".")
     if digits.count(".") > 1:
@@ -57,13 +68,24 @@ def figure(cell: str, *, decimal: str = ".") -> Figure | None:
     return Figure(-value if negative else value, match["unit"] or match["currency"] or "")
 
 
-def decimal_mark(cells: Iterable[str]) -> str:
-    """The decimal mark of a table, by its cells that can be read in one way only; else a point."""
-    point = comma = 0
+def decimal_mark(cells: Iterable[str], language: str = "") -> str:
+    """The decimal mark of a table, by its cells that can be read in one way only; empty where none tells.
+
+    Where all have three digits behind the one mark, it parts thousands if that is the custom of the language
+    (ISO 639-1): 1,204 in English and where no language is known, 1.204 in German.
+    """
+    point = comma = points = commas = 0
     for cell in cells:
         point += bool(POINT_IS_DECIMAL.search(cell))
         comma += bool(COMMA_IS_DECIMAL.search(cell))
-    return "," if comma > point else "."
+        points += bool(POINTED.search(cell))
+        commas += bool(COMMAED.search(cell))
+    if point != comma:
+        return "," if comma > point else "."
+    with_comma = language in COMMA_LANGUAGES
+    if point or (commas if with_comma else points):
+        return ""
+    return "," if with_comma else "."
 
 
 def scale(text: str) -> str:

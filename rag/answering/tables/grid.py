@@ -52,7 +52,9 @@ class Grid:
     """`cells[r][c]` lies in `rows[r]` and `columns[c]`.
 
     `caption`: the text around the table; `scale`: thousand, million or billion, if its numbers are in them.
-    `rows` and `columns` of a turned grid are swapped.
+    `corner`: what stands above the names of the rows, such as Region. `topic`: the words right at the table,
+    without the document's title. `year`: of all its figures, where only the text around it tells; else 0.
+    `document`: its id; figures of two are never mixed. `rows` and `columns` of a turned grid are swapped.
     """
 
     rows: tuple[Line, ...]
@@ -60,6 +62,10 @@ class Grid:
     cells: tuple[tuple[Cell, ...], ...]
     caption: str = ""
     scale: str = ""
+    corner: str = ""
+    topic: str = ""
+    year: int = 0
+    document: str = ""
     turned: bool = False
 
     def turn(self) -> Grid:
@@ -76,8 +82,10 @@ class Grid:
 Raw = list[Cell]
 
 
-def grids(text: str, *, heading: str = "", source: int = 0) -> list[Grid]:
-    """The tables of a chunk, number `source` of several.
+def grids(
+    text: str, *, heading: str = "", topic: str = "", language: str = "", source: int = 0
+) -> list[Grid]:
+    """The tables of a chunk, number `source` of several; `topic`: the last of its headings.
 
     Rows are `a | b | c`, with or without bars at the ends; a rule line may follow the first.
     """
@@ -90,7 +98,12 @@ def grids(text: str, *, heading: str = "", source: int = 0) -> list[Grid]:
             if not RULE.match(bare):
                 group.append((bare, position))
         elif group:
-            found += built(raw(group, source), f"{heading}\n{text[end_of_prose : group[0][1]]}")
+            prose = text[end_of_prose : group[0][1]]
+            topics = f"{topic} {prose.strip().rpartition(chr(10))[2]}"
+            found += [
+                dated(replace(each, topic=f"{topics} {each.topic}"), heading, prose)
+                for each in built(raw(group, source), f"{heading}\n{prose}", language)
+            ]
             group, end_of_prose = [], position
         position += len(line)
     return found
@@ -119,7 +132,7 @@ def cells_of(line: str, offset: int, boxed: bool) -> Raw:
     return cells
 
 
-def built(group: Sequence[Raw], caption: str) -> list[Grid]:
+def built(group: Sequence[Raw], caption: str, language: str) -> list[Grid]:
     """The grids of one run of rows: a row of times inside the body begins a new one."""
     width = max(len(row) for row in group)
     rows = [[*row, *[replace(row[-1], text="", start=row[-1].end)] * (width - len(row))] for row in group]
@@ -127,7 +140,7 @@ def built(group: Sequence[Raw], caption: str) -> list[Grid]:
     while len(rows) >= 2 and width >= 2:
         height = header_height(rows)
         stop = next((n for n in range(height + 1, len(rows)) if names_times(rows[n])), len(rows))
-        if made := grid(rows[:height], rows[height:stop], caption):
+        if made := grid(rows[:height], rows[height:stop], caption, language):
             found.append(made)
         rows = rows[stop:]
     return found
@@ -142,7 +155,7 @@ def header_height(rows: Sequence[Raw]) -> int:
         if any(figure(cell) and not only_period(cell) for cell in data):
             break
         named = names_times(row)
-        unit_line = bool(UNIT_LINE.match(label))
+        unit_line = bool(UNIT_LINE.match(label)) or (height > 0 and label == rows[0][0].text)
         if height and label and not unit_line and not named and (timed or not data):
             break
         timed = timed or named or bool(data and height)
@@ -153,17 +166,20 @@ def header_height(rows: Sequence[Raw]) -> int:
 def names_times(row: Raw) -> bool:
     """Whether a row names columns by times, so that it heads what follows."""
     data = [cell.text for cell in row[1:] if cell.text]
-    return (
-        sum(map(only_period, data)) * 2 >= len(data)
-        and any(map(only_period, data))
-        and (len(data) > 1 or not row[0].text)
-    )
+    times = [cell for cell in data if only_period(cell)]
+    if not times or len(times) * 2 < len(data) or (len(data) == 1 and row[0].text):
+        return False
+    # 1,960 and 2,010 of something are no years: years follow each other, and no other figure stands beside.
+    years = {int(cell) for cell in times if cell.isdecimal()}
+    if len(years) and max(years) - min(years) > 2 * len(years):
+        return False
+    return not any(figure(cell) for cell in data if cell not in times)
 
 
-def grid(head: Sequence[Raw], body: Sequence[Raw], caption: str) -> Grid | None:
+def grid(head: Sequence[Raw], body: Sequence[Raw], caption: str, language: str) -> Grid | None:
     """One grid; None without a figure."""
     width = len(body[0]) if body else 0
-    mark = decimal_mark(cell.text for row in body for cell in row[1:])
+    mark = decimal_mark((cell.text for row in body for cell in row[1:]), language)
     lines: list[Line] = []
     cells: list[tuple[Cell, ...]] = []
     section: list[str] = []
@@ -192,7 +208,26 @@ def grid(head: Sequence[Raw], body: Sequence[Raw], caption: str) -> Grid | None:
         tuple(cells),
         f"{caption} {head[0][0].text}".strip(),
         scale(tops) or scale(caption),
+        corner=head[-1][0].text,
+        topic=" ".join(row[0].text for row in head),
     )
+
+
+def dated(grid: Grid, heading: str, prose: str) -> Grid:
+    """The grid with the one year that its heading, or else the text in front, names; if it names none."""
+    lines = (*grid.rows, *grid.columns)
+    told = [{each.year for each in periods(text) if each.year} for text in (heading, prose)]
+    years = next((each for each in told if each), set())
+    if len(years) != 1 or any(each.year for line in lines for each in line.periods):
+        return grid
+    (year,) = years
+    whole = Period(year)
+
+    def within(found: Sequence[Line]) -> tuple[Line, ...]:
+        times = [tuple(each.joined(whole) or each for each in line.periods) for line in found]
+        return tuple(replace(line, periods=own) for line, own in zip(found, times, strict=True))
+
+    return replace(grid, rows=within(grid.rows), columns=within(grid.columns), year=year)
 
 
 def columns_of(head: Sequence[Raw], width: int) -> tuple[Line, ...]:

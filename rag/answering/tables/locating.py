@@ -50,6 +50,8 @@ def holds(grid: Grid, row: int, column: int, period: Period | None) -> bool:
         return True
     across, down = grid.rows[row].periods, grid.columns[column].periods
     times = [one.joined(other) for one in across for other in down] if across and down else (*across, *down)
+    if not times:
+        return period == Period(grid.year)
     return any(time is not None and period.agrees(time) for time in times)
 
 

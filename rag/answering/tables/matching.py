@@ -7,10 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rag.answering.tables.grid import Grid, Line
 from rag.answering.tables.periods import without
-from rag.answering.vocabulary import FUNCTION_WORDS, MONTHS, SCAFFOLD, TELLING
+from rag.answering.vocabulary import ASIDES, FUNCTION_WORDS, MONTHS, SCAFFOLD, TELLING
 from rag.answering.words import STEM_LETTERS, WORD
 
 SHORT_NAME = re.compile(r"\([“\"]([^”\"]+)[”\"]\)")  # Apple Inc. (“Apple”)
@@ -38,13 +39,17 @@ def root(word: str) -> str:
 
 
 TELLING_ROOTS = frozenset(map(root, TELLING))
+SKIPPED = (FUNCTION_WORDS - TELLING) | SCAFFOLD | ASIDES | MONTHS.keys()
 
 
+@lru_cache(maxsize=8192)
 def words(text: str) -> frozenset[str]:
-    """The roots of the words of a label or phrase, without times and small words."""
+    """The roots of the words of a label or phrase, without times and small words.
+
+    Each label is asked for again with every phrase, so it is remembered; who computes forgets in the end.
+    """
     plain = [word.lower() for word in WORD.findall(without(text))]
-    skipped = (FUNCTION_WORDS - TELLING) | SCAFFOLD | MONTHS.keys()
-    return frozenset(root(word) for word in plain if word not in skipped)
+    return frozenset(root(word) for word in plain if word not in SKIPPED)
 
 
 def core(label: str) -> frozenset[str]:
@@ -65,14 +70,15 @@ def match(
         # The time alone named the row.
         covered = sum(1.0 if word in beside else ASIDE if word in caption else 0.0 for word in wanted)
         return Match(rows[0], covered / len(wanted), covered >= COVERED * len(wanted))
-    weigh = rarity(wanted, [words(grid.rows[n].name) for n in rows])
-    fits = {n: fit(grid.rows[n], weigh, beside, caption) for n in rows}
+    named = {n: words(line.name) for n, line in enumerate(grid.rows)}
+    weigh = rarity(wanted, [named[n] for n in rows])
+    fits = {n: fit(grid.rows[n], named[n], weigh, beside, caption) for n in rows}
     best = max(rows, key=lambda n: fits[n].score)
     rival = max((fits[n].score for n in rows if n != best), default=0.0)
     found = fits[best]
-    others = frozenset().union(*(words(line.name) for line in grid.rows))
+    others = frozenset().union(*named.values())
     # A word that tells rows apart, and is not of this row, means that another one is asked for.
-    missed = wanted - words(grid.rows[best].name) - words(grid.rows[best].section) - beside
+    missed = wanted - named[best] - words(grid.rows[best].section) - beside
     stray = bool(missed & ((others - caption) | TELLING_ROOTS))
     sure = found.covered >= COVERED and found.named >= NAMED and found.score - rival >= LEAD and not stray
     return Match(best, found.score, sure)
@@ -93,13 +99,15 @@ class Fit:
     named: float
 
 
-def fit(line: Line, weigh: dict[str, float], beside: frozenset[str], caption: frozenset[str]) -> Fit:
-    """How well a phrase names a line."""
-    own, under, needed = words(line.name), words(line.section), core(line.name)
+def fit(
+    line: Line, own: frozenset[str], weigh: dict[str, float], beside: frozenset[str], caption: frozenset[str]
+) -> Fit:
+    """How well a phrase names a line, whose own words are `own`."""
     total = sum(weigh.values())
     direct = sum(weight for word, weight in weigh.items() if word in own)
     if not direct:
         return Fit(0.0, 0.0, 0.0)
+    under, needed = words(line.section), core(line.name)
     above = sum(weight for word, weight in weigh.items() if word in under - own)
     across = sum(weight for word, weight in weigh.items() if word in beside - own - under)
     around = sum(weight for word, weight in weigh.items() if word in caption - beside - own - under)

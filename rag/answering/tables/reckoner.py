@@ -2,37 +2,109 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 
 from rag.answering.tables.asking import Ask, Operation, understand
+from rag.answering.tables.combining import combined
 from rag.answering.tables.figures import written
 from rag.answering.tables.grid import Grid
 from rag.answering.tables.locating import Place, all_periods, halves, locate, standing_under
+from rag.answering.tables.matching import words
+from rag.answering.tables.naming import LEVELS, naming
 from rag.answering.tables.periods import Period, only_period
 from rag.answering.tables.reckoning import Reckoning, amount, made, shown, titled, value, year_of
+from rag.answering.tables.tally import tallied
+from rag.answering.tables.wholes import whole
 
+ABOUT = 0.4  # what the words of its heading count in the choice of a table
+BETWEEN = re.compile(r"\s*(?:between|zwischen|entre)\b", re.IGNORECASE)
 HUNDRED = Decimal(100)
 FACTORS = {"": 1, "thousand": 10**3, "million": 10**6, "billion": 10**9}
 
 
+def is_reckoned(question: str) -> bool:
+    """Whether a question asks for what can be reckoned; for the others no table is parsed."""
+    return bool(understand(question) or whole(question) or naming(question))
+
+
 def reckon(question: str, tables: Sequence[Grid]) -> Reckoning | None:
     """The answer of the table that fits best; None where no rule fits or a cell is not sure."""
-    ask = understand(question)
-    if ask is None:
+    grids = [grid for table in tables for grid in (table, table.turn())]
+    ask, overall, named = understand(question), whole(question), naming(question)
+    if ask and named and ask.operation is Operation.LOOKUP and named.operation is not Operation.SUM:
+        ask = None  # a share or a difference does not stand in a cell
+    asked = words(question)
+    found: list[tuple[Grid, Reckoning | None]] = []
+    if ask:
+        found = [(grid, WAYS[ask.operation](grid, ask)) for grid in grids]
+    if overall and not any(each for _, each in found):
+        found = [(grid, tallied(grid, overall)) for grid in grids]
+    if named and not any(each for _, each in found):
+        found = [(grid, combined(grid, named)) for grid in grids]
+    made = [(grid, each) for grid, each in found if each and not meant_another(grid, tables, asked)]
+    if ask and not made:
+        made = [each for each in [of_two_tables(tables, ask)] if each]
+    fits = [(each.score + about(grid, asked), each) for grid, each in made]
+    if not fits:
         return None
-    made = [
-        found
+    best, answer = max(fits, key=lambda each: each[0])
+    # Two tables that fit as well and say something else: nobody can tell which is meant.
+    rivals = [each for fit, each in fits if fit > best - 0.05 and each.values != answer.values]
+    return None if rivals else answer
+
+
+def of_two_tables(tables: Sequence[Grid], ask: Ask) -> tuple[Grid, Reckoning] | None:
+    """A difference or ratio whose two figures stand in two tables that count in the same unit and scale."""
+    when = ask.periods[0] if len(ask.periods) == 1 else None
+    if len(ask.periods) > 1 or ask.operation not in (Operation.CHANGE, Operation.RATIO, Operation.PERCENTAGE):
+        return None
+    named = [*ask.operands, ask.over] if ask.over else list(ask.operands)
+    ways = [(named[0], named[1])] if len(named) == 2 else halves(BETWEEN.sub("", named[0]))
+    for phrases in ways:
+        first, second = (anywhere(tables, phrase, when) for phrase in phrases)
+        if not first or not second or first[0] is second[0]:
+            continue
+        (grid, one), (other, two) = first, second
+        if grid.document != other.document or grid.scale != other.scale or unit_of(one) != unit_of(two):
+            return None
+        result = apart(grid, ask, one, two)
+        return (grid, result) if result else None
+    return None
+
+
+def anywhere(tables: Sequence[Grid], phrase: str, when: Period | None) -> tuple[Grid, Place] | None:
+    """The cell of a phrase in the table whose heading fits it best; None where two fit as well."""
+    wanted = words(phrase)
+    found = [
+        (place.score + about(grid, wanted), table, place)
         for table in tables
         for grid in (table, table.turn())
-        if (found := WAYS[ask.operation](grid, ask)) is not None
+        if (place := locate(grid, phrase, when))
     ]
-    if not made:
+    if not found:
         return None
-    best = max(made, key=lambda each: each.score)
-    # Two tables that fit as well and say something else: nobody can tell which is meant.
-    rivals = [each for each in made if each.score > best.score - 0.05 and each.values != best.values]
-    return None if rivals else best
+    best, table, place = max(found, key=lambda each: each[0])
+    rivals = [each for each in found if each[0] > best - 0.05 and value(each[2]) != value(place)]
+    return None if rivals else (table, place)
+
+
+def unit_of(place: Place) -> str:
+    return place.cell.figure.unit if place.cell.figure else ""
+
+
+def meant_another(grid: Grid, tables: Sequence[Grid], asked: frozenset[str]) -> bool:
+    """Whether a question has a word of the heading of another table of the document, which this one lacks."""
+    lines = " ".join(line.label for line in (*grid.rows, *grid.columns))
+    own = words(f"{grid.topic} {lines}")
+    others = [each for each in tables if each.document == grid.document and each.topic != grid.topic]
+    return any(asked & words(each.topic) - own for each in others)
+
+
+def about(grid: Grid, wanted: frozenset[str]) -> float:
+    """How far a table's own heading tells it from another one of the same document."""
+    return ABOUT * len(wanted & words(grid.topic)) / len(wanted) if wanted else 0.0
 
 
 def lookup(grid: Grid, ask: Ask) -> Reckoning | None:
@@ -45,8 +117,15 @@ def lookup(grid: Grid, ask: Ask) -> Reckoning | None:
         places = next((pair for pair in pairs if pair), ())
     if not places:
         return None
-    text = "; ".join(f"{shown(each, grid)} ({titled(each)})" for each in places)
+    text = "; ".join(f"{as_told(each, grid)} ({titled(each)})" for each in places)
     return made(ask, grid, places, tuple(value(each) for each in places), text, "")
+
+
+def as_told(place: Place, grid: Grid) -> str:
+    """A figure as it stands in its cell, where there is no unit or scale to add: it may be a phone number."""
+    figure = place.cell.figure
+    plain = figure and not figure.unit and not grid.scale and figure.value >= 0
+    return place.cell.text if plain else shown(place, grid)
 
 
 def change(grid: Grid, ask: Ask) -> Reckoning | None:
@@ -54,16 +133,26 @@ def change(grid: Grid, ask: Ask) -> Reckoning | None:
     pair = pair_of(grid, ask)
     if pair is None:
         return None
-    new, old = value(pair[0]), value(pair[1])
-    left, right = shown(pair[0], grid, bare=True), shown(pair[1], grid, bare=True)
+    return apart(grid, ask, *pair)
+
+
+def apart(grid: Grid, ask: Ask, one: Place, two: Place) -> Reckoning | None:
+    """The first figure less the second, in percent of it, or over it; None where that is nothing."""
+    new, old = value(one), value(two)
+    left, right = shown(one, grid, bare=True), shown(two, grid, bare=True)
+    pair = (one, two)
+    if ask.operation is Operation.CHANGE:
+        return made(ask, grid, pair, (new - old,), amount(new - old, grid, one), f"{left} − {right}")
+    if old == 0:
+        return None
     if ask.operation is Operation.PERCENT_CHANGE:
-        if old == 0:
-            return None
         result = (new - old) / old * HUNDRED
         formula = f"({left} − {right}) / {right}"
         return made(ask, grid, pair, (result,), f"{written(result)} %", formula, unit="%", scale="")
-    formula = f"{left} − {right}"
-    return made(ask, grid, pair, (new - old,), amount(new - old, grid, pair[0]), formula)
+    share = new / old * (HUNDRED if ask.operation is Operation.PERCENTAGE else 1)
+    if ask.operation is Operation.PERCENTAGE:
+        return made(ask, grid, pair, (share,), f"{written(share)} %", f"{left} / {right}", unit="%", scale="")
+    return made(ask, grid, pair, (share,), written(share), f"{left} / {right}", scale="")
 
 
 def pair_of(grid: Grid, ask: Ask) -> tuple[Place, Place] | None:
@@ -78,6 +167,8 @@ def pair_of(grid: Grid, ask: Ask) -> tuple[Place, Place] | None:
                 if ask.operation is Operation.CHANGE and value(pair[0]) < value(pair[1]):
                     return pair[1], pair[0]
                 return pair
+    if len(ask.periods) < 2 and (ask.apart or BETWEEN.match(phrase)):
+        return None  # of two things, one is not in the table
     times = sorted(ask.periods) or sorted(all_periods(grid))
     if len(times) == 1:
         earlier = [each for each in sorted(all_periods(grid)) if each.year == times[0].year - 1]
@@ -105,6 +196,8 @@ def gathered(grid: Grid, ask: Ask) -> Reckoning | None:
     if ask.every:
         times = all_periods(grid, ask.periods)
     places = located(grid, phrase, times) if len(times) > 1 else []
+    if places and ask.operation is Operation.SUM and LEVELS.search(phrase):
+        return None  # the stock of two months is not twice as much
     if not places and len(ask.periods) <= 1:
         when = ask.periods[0] if ask.periods else None
         pairs = (both(grid, two, when) for two in halves(phrase))
@@ -113,7 +206,8 @@ def gathered(grid: Grid, ask: Ask) -> Reckoning | None:
         (column,) = set(range(len(grid.columns))) - wordy(grid)
         lines = [n for n in standing_under(grid, phrase) if grid.cells[n][column].figure]
         places = [Place(grid.cells[n][column], grid.rows[n], grid.columns[column], 1.0) for n in lines]
-    if len(places) < 2:
+    nil = any(each.cell.figure and each.cell.figure.nil for each in places)
+    if len(places) < 2 or (nil and ask.operation is Operation.AVERAGE):
         return None
     total = sum((value(each) for each in places), Decimal(0))
     formula = " + ".join(shown(each, grid, bare=True) for each in places)

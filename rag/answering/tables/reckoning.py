@@ -11,13 +11,22 @@ from rag.answering.tables.figures import written
 from rag.answering.tables.grid import Grid
 from rag.answering.tables.locating import Place
 
+# What a row that was not found would change.
+OF_ALL = frozenset(Operation) - {
+    Operation.LOOKUP,
+    Operation.CHANGE,
+    Operation.PERCENT_CHANGE,
+    Operation.RATIO,
+    Operation.PERCENTAGE,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Reckoning:
     """`text` is the answer, `formula` how it came about, `places` the cells it rests on, in its order.
 
     `values` are in units of `scale` (thousand, million, billion or nothing). `score`: how well the names of
-    rows and columns fit the question, in [0, 1].
+    rows and columns fit the question, in [0, 1]. `whole`: it holds only if no row of the table is missing.
     """
 
     operation: Operation
@@ -28,6 +37,7 @@ class Reckoning:
     unit: str = ""
     scale: str = ""
     score: float = 0.0
+    whole: bool = False
 
 
 def value(place: Place) -> Decimal:
@@ -85,4 +95,5 @@ def made(
         unit,
         (grid.scale if unit != "%" else "") if scale is None else scale,
         min(each.score for each in places),
+        whole=ask.operation in OF_ALL and (grid.turned or len({each.row for each in places}) > 1),
     )

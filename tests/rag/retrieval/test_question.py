@@ -90,3 +90,18 @@ def test_a_word_that_points_at_nothing_is_asked_back_about(question: str, word: 
 )
 def test_a_question_that_says_what_it_is_about_is_clear(question: str) -> None:
     assert unclear(question) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "follow_up", "expected"),
+    [
+        ("Which month had the highest cost?", "And the lowest?", "Which month had the lowest cost?"),
+        ("How many beds were there in March?", "and for april?", "How many beds were there in april?"),
+        ("Quelle était la production en mars ?", "Et en avril ?", "Quelle était la production en avril ?"),
+        ("¿Cuántas visitas hubo en 2022?", "¿Y en 2021?", "¿Cuántas visitas hubo en 2021?"),
+    ],
+)
+def test_a_month_an_extreme_or_a_year_takes_the_place_of_one(
+    before: str, follow_up: str, expected: str
+) -> None:
+    assert standalone(follow_up, [Message("user", before)]) == expected

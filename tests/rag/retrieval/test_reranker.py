@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rag.retrieval.cross_encoder import RerankService
 from rag.retrieval.reranker import ChildReranker
 from rag.settings import Settings
 from rag.types import Passage
+from tests.graphs import export
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] how many days leave thirty coffee friday the of".split()  # noqa: SIM905
 TEXTS = ["thirty days of leave", "the coffee of friday", "many many days"]
@@ -78,6 +80,40 @@ def test_no_text_has_no_score(folder: Path) -> None:
 def test_a_folder_without_a_cross_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not load as a cross-encoder"):
         RerankService(str(tmp_path))
+
+
+def logits(model: Any, ids: torch.Tensor, mask: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
+    found: torch.Tensor = model(ids, mask, segments).logits
+    return found
+
+
+@pytest.fixture(scope="module")
+def with_graph(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same folder with the graph of its model in it."""
+    found = tmp_path_factory.mktemp("exported") / "cross-encoder"
+    shutil.copytree(folder, found)
+    network = BertForSequenceClassification.from_pretrained(found, attn_implementation="eager")
+    export(logits, network, found / "onnx/model.onnx", "logits")
+    return found
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_graph_scores_as_the_weights_do(runtime: str, with_graph: Path) -> None:
+    service, many = RerankService(str(with_graph), runtime=runtime), TEXTS * 5
+    expected = [by_hand(with_graph, "how many days", text) for text in many]
+    assert service.scores("how many days", many) == pytest.approx(expected, abs=1e-3)
+    assert service.info()["runtime"] == f"{runtime}: onnx/model.onnx"
+
+
+def test_a_graph_of_another_cross_encoder_is_refused(with_graph: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(with_graph, other)
+    network = BertForSequenceClassification.from_pretrained(other)
+    with torch.no_grad():
+        network.classifier.weight.neg_()
+    network.save_pretrained(other)
+    with pytest.raises(ModelError, match=r"model\.onnx are as far as 0\.\d+ from .* of another model"):
+        RerankService(str(other), runtime="onnx")
 
 
 @pytest.mark.model

@@ -56,3 +56,9 @@ def test_editions_of_a_series_are_ordered_by_year_and_quarter() -> None:
     assert {edition(title)[0] for title in titles} == {"aapl"}
     assert sorted(titles, key=lambda title: edition(title)[1]) == titles
     assert edition("Travel policy v2")[1] > edition("Travel policy v1")[1]
+
+
+def test_before_a_year_means_the_editions_in_front_of_it() -> None:
+    asked = Scope.of("How many days could be carried over before 2024?").period
+    assert [Period.of(f"Leave policy {year}").agreement(asked) for year in (2022, 2023, 2024)] == [1, 1, -1]
+    assert Scope.of("What held before May 2024?").period.before == 0

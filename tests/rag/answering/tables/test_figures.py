@@ -48,7 +48,7 @@ def test_words_ranges_and_dates_are_no_figures(cell: str) -> None:
 def test_the_decimal_mark_is_that_of_the_cells_that_can_be_read_in_one_way_only() -> None:
     assert decimal_mark(["1.000", "2.345,6", "7"]) == ","
     assert decimal_mark(["1,000", "2,345.6", "7"]) == "."
-    assert decimal_mark(["1.000", "7"]) == "."
+    assert decimal_mark(["1,000", "7"]) == "."
 
 
 @pytest.mark.parametrize(
