@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import heapq
 import importlib
 import json
 import os
@@ -17,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from rag.errors import BadRequest, Cancelled, RagError, to_wire
@@ -34,18 +35,22 @@ class Request:
     def __init__(self, peer: Peer, number: int, method: str, args: dict[str, Any]) -> None:
         self.method, self.args = method, args
         self.cancelled = False
-        self._peer, self._number = peer, number
+        self.peer, self._number = peer, number
 
     def emit(self, event: Any) -> None:
-        self._peer.send({"id": self._number, "event": event})
+        self.peer.send(self.told(event))
+
+    def told(self, event: Any) -> dict[str, Any]:
+        """The message that brings an event."""
+        return {"id": self._number, "event": event}
 
     def finish(self, result: Any = None, *, cpu_s: float = 0.0) -> None:
-        self._peer.forget(self._number)
-        self._peer.send({"id": self._number, "result": result, "cpu_s": cpu_s})
+        self.peer.forget(self._number)
+        self.peer.send({"id": self._number, "result": result, "cpu_s": cpu_s})
 
     def fail(self, error: BaseException) -> None:
-        self._peer.forget(self._number)
-        self._peer.send({"id": self._number, "error": to_wire(error)})
+        self.peer.forget(self._number)
+        self.peer.send({"id": self._number, "error": to_wire(error)})
 
 
 class Inbox:
@@ -74,6 +79,15 @@ class Inbox:
         except queue.Empty:
             return None
 
+    def get_if(self, wanted: Callable[[Request], bool]) -> Request | None:
+        """The next request if it is there by now and wanted; else it stays the next one."""
+        with self._queue.mutex:
+            found = self._queue.queue[0][2] if self._queue.queue else None
+            if found is None or not wanted(found):
+                return None
+            heapq.heappop(self._queue.queue)
+            return found
+
 
 @runtime_checkable
 class Runner(Protocol):
@@ -91,10 +105,10 @@ class Peer:
         self._open: dict[int, Request] = {}
         self.lingers = True
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, *messages: dict[str, Any]) -> None:
         # A client that went away is noticed by the reader; its answers have nowhere to go.
         with contextlib.suppress(OSError), self._sending:
-            self._sock.sendall(frame(message))
+            self._sock.sendall(b"".join(map(frame, messages)))
 
     def forget(self, number: int) -> None:
         self._open.pop(number, None)
@@ -121,9 +135,18 @@ class Peer:
                 yield json.loads(stream.read(int.from_bytes(head, "big")))
 
 
+def emit_together(events: Iterable[tuple[Request, Any]]) -> None:
+    """Bring each request its event, all of one client in one write: who computes must not wait for each."""
+    messages: dict[Peer, list[dict[str, Any]]] = {}
+    for request, event in events:
+        messages.setdefault(request.peer, []).append(request.told(event))
+    for peer, of_peer in messages.items():
+        peer.send(*of_peer)
+
+
 def answer(service: Any, request: Request) -> None:
     """Call the method that a request names and send what it returns, yields or raises."""
-    try:
+    with telling([request]):
         if request.method not in service.methods:
             raise BadRequest(f"no method {request.method!r}; have {', '.join(service.methods)}")
         began = time.process_time()
@@ -136,11 +159,30 @@ def answer(service: Any, request: Request) -> None:
             result = None
         # Calls come one at a time, so all that the process took meanwhile was for this one.
         request.finish(result, cpu_s=time.process_time() - began)
-    except RagError as error:
-        request.fail(error)
-    except Exception as error:  # the worker loop: recorded, and the caller gets it
-        print(f"{request.method}: {type(error).__name__}: {error}", file=sys.stderr)
-        request.fail(error)
+
+
+def answer_together(
+    work: Callable[[Sequence[dict[str, Any]]], Sequence[Any]], requests: Sequence[Request]
+) -> None:
+    """Send each request what `work` makes of the arguments of all; what it raises, all of them get."""
+    with telling(requests):
+        began = time.process_time()
+        results = work([request.args for request in requests])
+        cpu_s = (time.process_time() - began) / len(requests)
+        for request, result in zip(requests, results, strict=True):
+            request.finish(result, cpu_s=cpu_s)
+
+
+@contextlib.contextmanager
+def telling(requests: Sequence[Request]) -> Iterator[None]:
+    """Turns what is raised into the answer to these requests: the worker loop goes on."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, RagError):
+            print(f"{requests[0].method}: {type(error).__name__}: {error}", file=sys.stderr)
+        for request in requests:
+            request.fail(error)
 
 
 def serve(service: Any, inbox: Inbox) -> None:

@@ -50,10 +50,6 @@ class Caller(Protocol):
         """The result of one call. Raises what the service raised, or a WorkerError."""
         ...
 
-    def stream(self, method: str, **args: Any) -> AsyncIterator[Any]:
-        """The events of one call; closing the iterator cancels it in the child."""
-        ...
-
 
 class Connection:
     """Many calls at once over one socket to a child. Lives on one event loop."""
@@ -226,9 +222,10 @@ class Worker:
         if self._connection:
             await self._connection.close()
             self._connection = None
-        if self._process:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(self._process.wait, 5.0)
+            if self._process:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    await asyncio.to_thread(self._process.wait, 5.0)
+        # One that is still starting has nothing to finish, and may be in native code for minutes.
         await self._reap()
 
     async def _spawn(self) -> Connection:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from rag.child import emit_together
 from rag.engine.job import Job, Logits
 from rag.engine.kv.fill import Filler, plain
 from rag.engine.model import MOST_DRAFTED, Model
@@ -62,9 +63,11 @@ class Batcher:
 
     def admit(self) -> None:
         """Give free slots to those whose turn it is."""
-        for sequence in self.scheduler.admit():
-            self._jobs[sequence].started = time.monotonic()
-            self._resume(sequence)
+        # Again: who was held back by one of these may find now that nothing is left to wait for.
+        while admitted := self.scheduler.admit():
+            for sequence in admitted:
+                self._jobs[sequence].started = time.monotonic()
+                self._resume(sequence)
 
     def _resume_the_paused(self) -> None:
         for sequence in list(self.scheduler.running):
@@ -115,8 +118,8 @@ class Batcher:
         self._note(shares, passed_s * 1e3, time.process_time() - begin)
         # What lies between the spans of one sequence is on its own bill already.
         self._bill(shares, passed_s - (self._resumed_s - resumed_s))
+        self._deliver(finished)
         for job in finished:
-            job.deliver()
             if job.reason:
                 self._finish(job)
         self.clock.steps += 1
@@ -174,14 +177,16 @@ class Batcher:
             return []
         try:
             right = job.take(self.model, rows)
-        except RagError as error:
+        except Exception as error:  # the worker loop: recorded, and nobody else's answer is lost by it
+            if not isinstance(error, RagError):
+                print(f"stream: {type(error).__name__}: {error}", file=sys.stderr)
             self._fail(job, error)
             return []
         if wrong := len(rows) - 1 - right:
             sequence.computed -= wrong
             self.model.trim(sequence.slot, sequence.computed)
         if sequence.span:
-            job.deliver()  # the first word goes out before its KV is kept
+            self._deliver([job])  # the first word goes out before its KV is kept
             self._resume(sequence)
         return [job]
 
@@ -206,6 +211,9 @@ class Batcher:
                 job.steps += 1
                 job.company += len(shares)
 
+    def _deliver(self, jobs: Iterable[Job]) -> None:
+        emit_together((job.request, event) for job in jobs if (event := job.news()))
+
     def _finish(self, job: Job) -> None:
         sequence = job.sequence
         if sequence.terms.park and self.filler:
@@ -217,7 +225,7 @@ class Batcher:
         job.request.emit(bill)
         job.request.finish()
 
-    def _fail(self, job: Job, error: RagError) -> None:
+    def _fail(self, job: Job, error: Exception) -> None:
         self._leave(job)
         job.request.fail(error)
 

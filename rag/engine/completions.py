@@ -12,6 +12,7 @@ import httpx
 
 from rag.engine.address import Address
 from rag.engine.generator import Delta, Finished, Logprob, Reuse, Sampling, Terms
+from rag.engine.sampling import check
 from rag.errors import (
     BadRequest,
     ContextTooLong,
@@ -28,10 +29,13 @@ from rag.types import Usage
 BYTES_PER_TOKEN = 4  # of English, in most vocabularies
 SHOWN = 300
 MOST_TOKENS = 10**9  # that anybody states in earnest
+LONGEST_LINE = 1 << 22  # bytes; twenty alternatives beside a token take a few thousand
+LONGEST_TOKEN = 256  # characters, and so the most that an answer can take of them
 
 
 def request_body(prompt: str, sampling: Sampling, terms: Terms, *, llama_server: bool) -> dict[str, Any]:
-    """The request in OpenAI's words. Raises BadRequest for what no other server can promise."""
+    """The request in OpenAI's words. Raises BadRequest for what no other server can promise or understand."""
+    check(sampling)
     if sampling.verbatim or terms.replayable:
         wish = "verbatim answers" if sampling.verbatim else "replayable answers"
         raise BadRequest(f"a remote server cannot promise {wish}; ask without, or use a local model")
@@ -58,27 +62,33 @@ def request_body(prompt: str, sampling: Sampling, terms: Terms, *, llama_server:
 
 
 async def events(
-    reply: httpx.Response, prompt: str, began: float, server: Address
+    reply: httpx.Response, body: dict[str, Any], began: float, server: Address
 ) -> AsyncGenerator[Delta | Finished, None]:
-    """What a streamed answer says, then Finished. Raises WorkerDied when it ends before it is finished."""
+    """What the streamed answer to a body says, then Finished. Raises WorkerDied when it ends before it is
+    finished, WorkerError when it is none or goes on without end."""
     first, texts, reason = 0.0, 0, ""
-    usage: dict[str, Any] | None = None
-    timings: dict[str, Any] = {}
+    room = (body["max_tokens"] + 1) * LONGEST_TOKEN
+    usage: Any = None
+    timings: Any = {}
     async for chunk in _chunks(reply, server):
         usage, timings = chunk.get("usage") or usage, chunk.get("timings") or timings
-        for choice in chunk.get("choices") or ():
-            reason = choice.get("finish_reason") or reason
-            if text := choice.get("text"):
+        room -= 1
+        for text, chances, ending in _said(chunk, server):
+            reason, room = ending or reason, room - len(text)
+            if text:
                 first, texts = first or time.monotonic(), texts + 1
-                yield Delta(text, _chances(choice.get("logprobs")))
+                yield Delta(text, chances)
+        if room < 0:
+            raise WorkerError(f"{server} goes on and on, though max_tokens was {body['max_tokens']}")
     if not reason:
         raise WorkerDied(f"{server} broke off in the middle of an answer")
     now = time.monotonic()
+    timings = timings if isinstance(timings, dict) else {}
     prefill_s = seconds_of(timings.get("prompt_ms"), (first or now) - began, now - began)
     decode_s = seconds_of(timings.get("predicted_ms"), now - (first or now), now - began)
     yield Finished(
         reason="length" if reason == "length" else "stop",
-        usage=usage_of(usage) or Usage(guess(prompt), texts),
+        usage=usage_of(usage) or Usage(guess(body["prompt"]), texts),
         prefill_s=prefill_s,
         decode_s=decode_s,
         cpu_s=0.0,  # spent elsewhere, and not told
@@ -114,7 +124,7 @@ def translated(server: Address) -> Iterator[None]:
         raise WorkerUnavailable(f"{server} cannot be reached ({error}); is {server.setting} right?") from None
     except httpx.TimeoutException:
         raise WorkerTimeout(f"{server} said nothing for too long") from None
-    except (httpx.TransportError, httpx.InvalidURL) as error:
+    except (httpx.TransportError, httpx.DecodingError, httpx.InvalidURL) as error:
         raise WorkerDied(f"{server} broke off: {type(error).__name__}: {error}") from None
 
 
@@ -124,8 +134,9 @@ def guess(text: str) -> int:
 
 
 async def _chunks(reply: httpx.Response, server: Address) -> AsyncIterator[dict[str, Any]]:
+    """The JSON of every event. Raises WorkerError for what is none, and for errors in the stream."""
     with translated(server):
-        async for line in reply.aiter_lines():
+        async for line in lines(reply, server):
             name, _, data = line.partition(":")
             if name not in ("data", "error") or (data := data.strip()) == "[DONE]":
                 continue
@@ -136,6 +147,30 @@ async def _chunks(reply: httpx.Response, server: Address) -> AsyncIterator[dict[
             if not isinstance(chunk, dict) or "error" in chunk or name == "error":
                 raise WorkerError(f"{server} failed: {data[:SHOWN]}")
             yield chunk
+
+
+async def lines(reply: httpx.Response, server: Address) -> AsyncIterator[str]:
+    """The lines of a stream of events. Raises WorkerError for one without end."""
+    # Not httpx's own: that parts lines at U+2028 and the like too, which stand in JSON as they are.
+    held = b""
+    async for data in reply.aiter_bytes():
+        *whole, held = (held + data).split(b"\n")
+        for line in whole:
+            yield line.decode("utf-8", "replace").rstrip("\r")
+        if len(held) > LONGEST_LINE:
+            raise WorkerError(f"{server} sends a line of more than {LONGEST_LINE} bytes")
+    yield held.decode("utf-8", "replace")
+
+
+def _said(chunk: dict[str, Any], server: Address) -> list[tuple[str, tuple[Logprob, ...], str]]:
+    """Text, probabilities and the reason to end of each choice. Raises WorkerError for another shape."""
+    try:
+        return [
+            ("" + (one.get("text") or ""), _chances(one.get("logprobs")), one.get("finish_reason") or "")
+            for one in chunk.get("choices") or ()
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise WorkerError(f"{server} streams what is no completion: {str(chunk)[:SHOWN]}") from None
 
 
 def usage_of(stated: Any) -> Usage | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rag.child import Inbox, Request, answer
+from rag.child import Inbox, Request, answer, telling
 from rag.engine.batcher import Batcher
 from rag.engine.job import Part, allowed, prepared, refuse_a_book, segments
 from rag.engine.opening import open_model
@@ -16,7 +15,6 @@ from rag.engine.pacing import Pace
 from rag.engine.queue import WaitingLine
 from rag.engine.scheduler import Limits, Scheduler
 from rag.engine.warming import Warmer
-from rag.errors import RagError
 from rag.settings import EngineSettings
 
 QUIET_S = 0.05  # how long nothing must come in before KV is written to disk
@@ -98,7 +96,7 @@ class EngineService:
 
     def _accept(self, request: Request) -> None:
         begin = time.process_time()
-        try:
+        with telling([request]):
             opened = self.opened
             job = prepared(
                 request,
@@ -110,8 +108,3 @@ class EngineService:
             job.cpu_s = time.process_time() - begin
             self.warmer.stop()
             self.batcher.accept(job)
-        except RagError as error:
-            request.fail(error)
-        except Exception as error:  # the worker loop: recorded, and the caller gets it
-            print(f"stream: {type(error).__name__}: {error}", file=sys.stderr)
-            request.fail(error)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rag.engine.prompt import Piece
-from rag.errors import RagError
+from rag.errors import RagError, WorkerDied, WorkerTimeout
 from rag.settings import EngineSettings
 from rag.types import Usage
 from rag.workers import Worker
@@ -156,11 +159,17 @@ class Generator(Protocol):
         ...
 
 
+STILL_S, LOOKS = 60.0, 10  # how long a child that owes an answer may do nothing, in so many looks
+LEAST_SHARE = 0.01  # of a core: whoever computes, however slowly, takes more
+
+
 class Engine:
-    """The generator on llama.cpp, in a supervised child."""
+    """The generator on llama.cpp, in a supervised child, which is ended when it hangs."""
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
+        self._owing, self._heard, self._hung = 0, 0, 0
+        self._watch: asyncio.Task[None] | None = None
         self._hints: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -174,8 +183,9 @@ class Engine:
     ) -> AsyncIterator[Delta | Finished]:
         arguments = {"prompt": _wire(prompt), "sampling": asdict(sampling), "terms": asdict(terms)}
         events = self.worker.stream("stream", **arguments)
-        async with contextlib.aclosing(events):  # type: ignore[type-var]
+        async with self._owed(), contextlib.aclosing(events):  # type: ignore[type-var]
             async for event in events:
+                self._heard += 1
                 yield _delta(event) if "text" in event else _finished(event)
 
     def warm(self, prompt: Sequence[Piece], terms: Terms) -> None:
@@ -189,11 +199,13 @@ class Engine:
             await self.worker.call("warm", prompt=_wire(prompt), terms=asdict(terms))
 
     async def count(self, texts: Sequence[str]) -> list[int]:
-        counts: list[int] = await self.worker.call("count", texts=list(texts))
+        async with self._owed():
+            counts: list[int] = await self.worker.call("count", texts=list(texts))
         return counts
 
     async def info(self) -> dict[str, Any]:
-        info: dict[str, Any] = await self.worker.call("info")
+        async with self._owed():
+            info: dict[str, Any] = await self.worker.call("info")
         return info
 
     async def close(self) -> None:
@@ -202,9 +214,66 @@ class Engine:
         await asyncio.gather(*self._hints, return_exceptions=True)
         await self.worker.stop()
 
+    @contextlib.asynccontextmanager
+    async def _owed(self) -> AsyncIterator[None]:
+        """Around what the child owes an answer for. Raises WorkerTimeout if it was ended because it hung."""
+        await self.worker.start()
+        pid = self.worker.pid
+        self._owing += 1
+        self._watch = self._watch or asyncio.create_task(self._end_a_hang())
+        try:
+            yield
+        except WorkerDied:
+            if pid and pid == self._hung:
+                raise WorkerTimeout(
+                    f"the engine process neither said nor computed anything for {STILL_S:g} s; it was ended "
+                    "and starts anew at the next call"
+                ) from None
+            raise
+        finally:
+            self._owing -= 1
+            self._heard += 1
+            if not self._owing and self._watch:
+                self._watch.cancel()
+                self._watch = None
+
+    async def _end_a_hang(self) -> None:
+        # Looks are counted, not seconds: both processes may have been stopped for a while.
+        last, still = (0, 0, 0.0), 0
+        while True:
+            pid = self.worker.pid or 0
+            now = (pid, self._heard, _cpu_s(pid))
+            rests = now[:2] == last[:2] and now[2] - last[2] < LEAST_SHARE * STILL_S / LOOKS
+            last, still = now, still + 1 if rests else 0
+            if pid and still >= LOOKS:
+                still = 0
+                await self._make_sure(pid)
+            await asyncio.sleep(STILL_S / LOOKS)
+
+    async def _make_sure(self, pid: int) -> None:
+        # It may be done, and whoever asked does not listen.
+        try:
+            await self.worker.call("info", timeout_s=STILL_S / 4)
+        except WorkerTimeout:
+            if self.worker.pid == pid:
+                self._hung = pid
+                os.kill(pid, signal.SIGKILL)
+        except RagError:
+            pass  # it ended by itself
+
 
 def _wire(prompt: Sequence[Piece]) -> list[list[Any]]:
     return [[piece.text, piece.control, piece.chunk] for piece in prompt]
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU-seconds that a process took so far; infinite where that cannot be told, or while it waits for a
+    disk, which is work too."""
+    with contextlib.suppress(OSError):
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        if state != "D":
+            return (int(fields[10]) + int(fields[11])) / os.sysconf("SC_CLK_TCK")
+    return inf
 
 
 def _delta(event: dict[str, Any]) -> Delta:

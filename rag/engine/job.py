@@ -69,10 +69,10 @@ class Job:
         self.first_token = self.first_token or time.monotonic()
         return right
 
-    def deliver(self) -> None:
-        """Send what is new."""
+    def news(self) -> dict[str, Any] | None:
+        """What was drawn since the last time, as an event; None if there is nothing to show."""
         if not self._text and not self._chances:
-            return
+            return None
         event: dict[str, Any] = {"text": self._text}
         if self._chances:
             event["logprobs"] = [
@@ -80,7 +80,7 @@ class Job:
                 for one in self._chances
             ]
         self._text, self._chances = "", []
-        self.request.emit(event)
+        return event
 
     def bill(self) -> Finished:
         """What it took. `reason` must be known."""

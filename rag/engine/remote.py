@@ -22,7 +22,7 @@ from rag.engine.address import Address
 from rag.engine.completions import events, guess, refusal, request_body, translated
 from rag.engine.generator import SHARED_WITH_NOBODY, Delta, Finished, Sampling, Terms
 from rag.engine.prompt import ZERO_WIDTH_SPACE, Piece
-from rag.errors import BadRequest, WorkerDied, WorkerUnavailable
+from rag.errors import BadRequest, WorkerDied, WorkerError, WorkerUnavailable
 from rag.models.templates import families
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -41,7 +41,9 @@ class RemoteGenerator:
         self.address, self.url = address, address.url.rstrip("/").removesuffix("/v1")
         self.model, self.start = model, start
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=TIMEOUT)
+        # Reading the certificates takes longer than many an answer: only where there is one to check.
+        secure = self.url.lower().startswith("https:")
+        self._client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=TIMEOUT, verify=secure)
         self._about: dict[str, Any] = {}
         self._counts_exactly = True
         self._active = 0
@@ -66,7 +68,7 @@ class RemoteGenerator:
             began = time.monotonic()
             async with (
                 self._answer(body, attempts) as reply,
-                aclosing(events(reply, body["prompt"], began, self.address)) as answer,
+                aclosing(events(reply, body, began, self.address)) as answer,
             ):
                 async for event in answer:
                     yield event
@@ -89,19 +91,22 @@ class RemoteGenerator:
     async def info(self) -> dict[str, Any]:
         """What the server says of itself, asked once; digest and licence of its model are not known."""
         if not self._about:
-            models = (await self._get("/v1/models")).get("data") or [{}]
-            # Only llama-server has it; others answer 404.
+            listed = (await self._get("/v1/models")).get("data")
+            models = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+            first = models[0] if models else {}
+            # Only llama-server has it; others answer 404, or with a page for people.
             props = await self._get("/props", optional=True)
-            settings = props.get("default_generation_settings") or {}
+            settings = props.get("default_generation_settings")
+            cells = settings.get("n_ctx") if isinstance(settings, dict) else first.get("max_model_len")
             self._about = {
-                "name": self.model or str(models[0].get("id", "")),
+                "name": self.model or str(first.get("id", "")),
                 "sha256": "",
                 "quantisation": "",
                 "licence": "",
                 "remote": self.url,
                 "build": str(props.get("build_info", "")),
-                "context": settings.get("n_ctx") or models[0].get("max_model_len") or 0,
-                "llama_server": bool(props),
+                "context": cells if isinstance(cells, int) else 0,
+                "llama_server": isinstance(settings, dict),
             }
         counts = "exact" if self._counts_exactly else "approximate"
         return {**self._about, "counts": counts, "active": self._active, "waiting": 0}
@@ -115,7 +120,7 @@ class RemoteGenerator:
             # llama-server reads content and parse_special, vLLM prompt and add_special_tokens.
             asked = {"content": text, "prompt": text, "add_special": False, "parse_special": False}
             reply = await self._ask("POST", "/tokenize", {**asked, "add_special_tokens": False})
-            tokens = reply.json().get("tokens") if reply.is_success else None
+            tokens = _object(reply).get("tokens")
             if isinstance(tokens, list):
                 return len(tokens)
             self._counts_exactly = False
@@ -123,12 +128,14 @@ class RemoteGenerator:
 
     async def _get(self, path: str, *, optional: bool = False) -> dict[str, Any]:
         reply = await self._ask("GET", path)
-        if reply.is_success:
-            found: dict[str, Any] = reply.json()
+        if (found := _object(reply)) or optional:
             return found
-        if optional:
-            return {}
-        raise refusal(reply, self.address)
+        if not reply.is_success:
+            raise refusal(reply, self.address)
+        kind = reply.headers.get("content-type", "nothing that it names")
+        raise WorkerError(
+            f"{self.address} answers {path} with {kind} and no JSON object; is {self.address.setting} right?"
+        )
 
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         for _ in range(ATTEMPTS - 1):
@@ -159,6 +166,14 @@ class RemoteGenerator:
                 finally:
                     await reply.aclose()
             await asyncio.sleep(PAUSE_S * attempt)
+
+
+def _object(reply: httpx.Response) -> dict[str, Any]:
+    """The JSON object of a success; empty for anything else."""
+    with suppress(ValueError):
+        found = reply.json() if reply.is_success else None
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def told(prompt: Sequence[Piece], start: str = "") -> str:

@@ -16,6 +16,7 @@ from rag.errors import BadRequest, ModelError
 Logits = NDArray[np.float32]
 
 BAN = -100.0  # OpenAI's lowest bias means never
+COUNTS = ("top_k", "seed", "max_tokens", "logprobs")
 FIRST_LOOK = 256  # tokens sorted for top_p before more are: nearly always enough
 
 
@@ -177,15 +178,30 @@ def check(sampling: Sampling) -> None:
     }
     for name, (low, high) in ranges.items():
         value = getattr(sampling, name)
-        if value is not None:
-            _check_range(name, value, low, high, above=name in ("top_p", "repeat_penalty"))
+        if name == "logprobs" and value is None:
+            continue
+        _check_kind(name, value, int if name in COUNTS else (int, float))
+        _check_range(name, value, low, high, above=name in ("top_p", "repeat_penalty"))
+    for stop in sampling.stop:
+        _check_kind("stop", stop, str)
     for token, bias in sampling.logit_bias:
+        _check_kind("a token of logit_bias", token, int)
         if token < 0:
             raise BadRequest(f"sampling: logit_bias names token {token}; tokens count from 0")
+        _check_kind(f"logit_bias of token {token}", bias, (int, float))
         _check_range(f"logit_bias of token {token}", bias, -100.0, 100.0)
+    for name in ("grammar", "json_schema"):
+        _check_kind(name, getattr(sampling, name), str)
     given = [name for name in ("grammar", "json_schema", "verbatim") if getattr(sampling, name)]
     if len(given) > 1:
         raise BadRequest(f"sampling: {' and '.join(given)} are both given; choose one")
+
+
+def _check_kind(name: str, value: object, kind: type | tuple[type, ...]) -> None:
+    # True is an int to Python, and nobody means it as a number.
+    if not isinstance(value, kind) or isinstance(value, bool):
+        words = "a text" if kind is str else "a whole number" if kind is int else "a number"
+        raise BadRequest(f"sampling: {name} is {value!r}; it must be {words}")
 
 
 def _check_range(name: str, value: float, low: float, high: float, *, above: bool = False) -> None:

@@ -125,7 +125,9 @@ class Scheduler:
         if namespace is None or newcomer.terms.replayable:
             return False
         for other in self.running:
-            if other.terms.namespace == namespace and other.span and not other.terms.replayable:
+            # Also one that has no span yet, or pauses between two.
+            is_computing = not other.is_decoding and not other.terms.replayable
+            if is_computing and other.terms.namespace == namespace:
                 common = common_prefix(other.ids, newcomer.ids)
                 if common >= other.computed + WORTH_WAITING:
                     return True

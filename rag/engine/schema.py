@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from math import isinf
 from typing import Any
 from urllib.parse import unquote
 
@@ -29,9 +30,9 @@ KEYWORDS: dict[str, set[str]] = {
     "null": set(),
 }
 HEX = "[0-9a-fA-F]"
-FORMATS = {
+FORMATS = {  # February has 28 days: a leap year cannot be told
     "date": '[0-9]{4} "-" (("0" [13578] | "1" [02]) "-" (day | "30" | "31")'
-    ' | ("0" [469] | "11") "-" (day | "30") | "02-" day)',
+    ' | ("0" [469] | "11") "-" (day | "30") | "02-" ("0" [1-9] | "1" [0-9] | "2" [0-8]))',
     "time": r'([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] "Z"',
     "uuid": f'{HEX}{{8}} "-" {HEX}{{4}} "-" {HEX}{{4}} "-" {HEX}{{4}} "-" {HEX}{{12}}',
 }
@@ -58,7 +59,7 @@ array ::= "[" space (value (comma value)* space)? "]"
 def gbnf_of(schema: str) -> str:
     """The grammar of a JSON Schema given as JSON text; "{}" is any object. Raises BadRequest."""
     try:
-        root = json.loads(schema)
+        root = json.loads(schema, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"json_schema: it is not JSON: {error}") from None
     if not isinstance(root, dict):
@@ -89,7 +90,7 @@ class _Rules:
         if pointer not in self._referred:
             name = self._referred[pointer] = "root" if pointer == "#" else f"ref-{len(self._referred)}"
             schema = self._resolve(pointer)
-            self._rules[name] = "object" if pointer == "#" and not schema else self._expression(schema)
+            self._rules[name] = "object" if pointer == "#" and _is_open(schema) else self._expression(schema)
         return self._referred[pointer]
 
     def _resolve(self, pointer: str) -> Any:
@@ -108,7 +109,7 @@ class _Rules:
         return schema
 
     def _expression(self, schema: Any) -> str:
-        if schema is True or schema == {}:
+        if schema is True or _is_open(schema):
             return "value"
         if not isinstance(schema, dict):
             raise BadRequest(f"json_schema: {schema!r} stands where a schema must be; use an object")
@@ -137,9 +138,17 @@ class _Rules:
 
     def _object(self, schema: dict[str, Any]) -> str:
         properties = {**_is(dict, schema, "properties", {})}
-        required = _is(list, schema, "required", [])
-        properties |= {name: True for name in required if name not in properties}
         more = schema.get("additionalProperties", True)
+        required = _is(list, schema, "required", [])
+        for name in required:
+            if not isinstance(name, str):
+                raise BadRequest(f"json_schema: required names {name!r}; it must be the name of a property")
+            if name not in properties and more is False:
+                raise BadRequest(
+                    f"json_schema: {name!r} is required, and additionalProperties false forbids it; "
+                    "describe it in properties"
+                )
+        properties |= {name: more for name in required if name not in properties}
         if properties:
             members = [(self._member(name, properties[name]), name in required) for name in properties]
             return self._rule(f'"{{" space {self._members(members)} "}}"')
@@ -180,10 +189,25 @@ class _Rules:
         return self._rule(f'"\\"" char{{{least},{"" if most is None else most}}} "\\""')
 
 
+def _is_open(schema: Any) -> bool:
+    """Whether a schema says nothing of what it accepts."""
+    return isinstance(schema, dict) and not schema.keys() - ANNOTATIONS
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    if isinf(value := float(digits)):
+        raise ValueError(f"{digits[:20]} is beyond every number that can be kept")
+    return value
+
+
 def _types(schema: dict[str, Any], keys: set[str]) -> list[str]:
     given = schema.get("type", [kind for kind, known in KEYWORDS.items() if keys & known])
     types = [given] if isinstance(given, str) else given
-    if not isinstance(types, list) or not types or any(kind not in KEYWORDS for kind in types):
+    if not isinstance(types, list) or not types or any(kind not in [*KEYWORDS] for kind in types):
         _refuse(keys - {"type"}, "without a type")
         raise BadRequest(f"json_schema: type is {given!r}; have {', '.join(KEYWORDS)}")
     _refuse(keys.difference({"type"}, *(KEYWORDS[kind] for kind in types)), f"for type {', '.join(types)}")

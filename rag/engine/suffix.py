@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
+NOTED = 128  # suffixes of the newest run that learn where it ends; a token repeated n times has n
 SEPARATOR = -1  # between sequences; no token has this number, so no run crosses it
 
 
@@ -108,6 +109,8 @@ class SuffixAutomaton:
     def _note_ends(self, state: int) -> None:
         # One token late, so that a run of the newest tokens is continued as it was the time before.
         end = len(self._tokens) - 1
-        while state > self.START:
+        for _ in range(NOTED):
+            if state <= self.START:
+                return
             self._end[state] = end
             state = self._link[state]

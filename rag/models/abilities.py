@@ -75,6 +75,8 @@ def why_not_generate(header: Header) -> str:
             return f"architecture {name!r} cannot continue a prompt: {why}"
     if not header.vocabulary or not header.layers:
         return f"the file holds no {'layers' if header.vocabulary else 'vocabulary'}"
+    if not header.quantisation:
+        return "the file holds a vocabulary and no weights"
     return ""
 
 

@@ -19,6 +19,8 @@ from rag.throwaway import Ending, run
 from rag.workers import how_it_ended
 
 TRIAL_TIMEOUT_S = 300.0
+# What holds for a build and a CPU holds for every home: beside the build, the next home starts at once.
+INSTALLED = Path(sys.prefix) / "share" / "permafrost"
 FIX = "rebuild llama-cpp-python with `make setup`, using GCC 14 or newer, or clang"
 
 
@@ -33,19 +35,23 @@ class Flags:
 Runner = Callable[[Path, bool], Ending]
 
 
-def choose(entry: Entry, path: Path, home: Path, *, trial: Runner | None = None) -> Flags:
+def choose(
+    entry: Entry, path: Path, home: Path, *, trial: Runner | None = None, installed: Path = INSTALLED
+) -> Flags:
     """The fastest flags with which the model decodes a whole batch without a crash.
 
-    Remembered in `checks.json` of the home for this model, build and CPU. Raises ModelError if nothing works.
+    Remembered in `checks.json` of the home and, where that may be written, of the installation, for this
+    model, build and CPU. Raises ModelError if nothing works.
     """
     key = fingerprint(entry)
-    file = home / "checks.json"
-    known = recall(file)
-    if key in known:
-        return Flags(**known[key])
+    files = [home / "checks.json", installed / "checks.json"]
+    for file in files:
+        if key in (known := recall(file)):
+            return Flags(**known[key])
     flags = _try(path, trial or run_trial)
-    with contextlib.suppress(OSError):  # forgetting only costs a second trial
-        remember(file, key, asdict(flags))
+    for file in files:
+        with contextlib.suppress(OSError):  # forgetting only costs a second trial
+            remember(file, key, asdict(flags))
     return flags
 
 

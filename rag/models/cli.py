@@ -117,8 +117,8 @@ def rm(
     settings, shelf = settings_of(context), Shelf(settings_of(context).home)
     if name in read_lock(LOCK) and name not in shelf.entries():
         raise BadRequest(f"{name!r} comes with Permafrost and stays; only added models can be removed")
-    if name == settings.engine.model and not force:
-        raise BadRequest(f"{name!r} answers now (engine.model): set another first, or add --force")
+    if (used := uses(settings, name)) and not force:
+        raise BadRequest(f"{name!r} answers now ({', '.join(used)}): set another first, or add --force")
     removed = shelf.remove(name)
     typer.echo(f"-{name}  ({len(removed)} files deleted)")
 
@@ -158,6 +158,13 @@ def show(context: typer.Context, entries: Iterable[Entry], *, as_json: bool) -> 
     if as_json:
         echo_json(found)
     raise typer.Exit(1 if wrong else 0)
+
+
+def uses(settings: Settings, name: str) -> list[str]:
+    """The settings by which a model answers."""
+    tiers = {f"tiers.{tier}.model": one.model for tier, one in settings.tiers.items() if one.kind == "local"}
+    named = {"engine.model": settings.engine.model, **tiers}
+    return [place for place, model in named.items() if model == name]
 
 
 def tell(made: Entry, settings: Settings) -> None:

@@ -114,6 +114,9 @@ class _Reader:
         magic = self.take(4, "the magic")
         if magic != MAGIC:
             raise self.wrong(0, "the letters GGUF", repr(magic))
+        if self.take(4, "the version") in [version.to_bytes(4, "big") for version in VERSIONS]:
+            raise self.wrong(4, "a little-endian version", "a big-endian one; get the file for this machine")
+        self.stream.seek(4)
         version = self.number("I", "the version", VERSIONS[-1], VERSIONS[0])
         tensors = self.number("Q", f"the number of tensors (version {version})", TENSORS)
         for _ in range(self.number("Q", "the number of keys", KEYS)):

@@ -15,6 +15,7 @@ from rag.errors import BadRequest, ModelError, ModelMismatch
 from rag.models.intake import Wish, digest_of, examine, name_of, pinned
 from rag.models.lockfile import Entry
 from rag.models.shelf import Shelf
+from rag.models.templates import named
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 ATTEMPTS, PAUSE_S = 4, 1.0
@@ -74,6 +75,8 @@ def pull(
     if not SHA256.fullmatch(sha256):
         raise BadRequest(f"{sha256!r} is no SHA-256: write its 64 hexadecimal digits")
     name = shelf.free_name(wish.name or place.name)
+    if wish.template:
+        named(wish.template)  # known before gigabytes are fetched for it
     shelf.room_for(0)
     part = shelf.folder / f"{name}.{sha256[:16]}.part"
     _fetch(client, place.url, part, shelf, progress, sleep)
@@ -83,7 +86,12 @@ def pull(
             f"{place.url} is not the file you asked for: expected sha256 {sha256}, actual {actual}; "
             "it was deleted"
         )
-    facts = examine(part, wish)
+    try:
+        facts = examine(part, wish)
+    except ModelError as error:
+        raise ModelError(
+            f"{error}. It stays there for another try; delete it if there will be none"
+        ) from None
     entry = pinned(name, part, sha256, facts, source=place.source)
     shelf.place(part, entry)
     return entry
@@ -100,6 +108,12 @@ def _fetch(
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _transfer(client, url, part, shelf, progress)
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
+            raise ModelError(f"{url} cannot be fetched: {error}; is the address right?") from None
+        except OSError as error:
+            raise ModelError(
+                f"{part} cannot be written: {error.strerror}; run the same command to go on from there"
+            ) from None
         except httpx.TransportError as error:
             if attempt == ATTEMPTS:
                 have = part.stat().st_size if part.exists() else 0

@@ -53,15 +53,25 @@ def add(shelf: Shelf, path: Path, wish: Wish, *, keep: Keep = Keep.COPY) -> Entr
     shelf.room_for(path.stat().st_size if keep is Keep.COPY else 0)
     try:
         if keep is Keep.LINK:
-            part.symlink_to(path.resolve())
+            link_to(path, part)
             sha256 = digest_of(path)
         else:
             sha256 = digest_of(path, copy_to=part)
-        entry = pinned(name, part, sha256, facts, source=f"{path.name}, added from this machine")
+        # A name of a file may hold bytes that are no text.
+        title = os.fsencode(path.name).decode("utf-8", "replace")
+        entry = pinned(name, part, sha256, facts, source=f"{title}, added from this machine")
         shelf.place(part, entry)
     finally:
         part.unlink(missing_ok=True)
     return entry
+
+
+def link_to(path: Path, part: Path) -> None:
+    """Make `part` a link to a file."""
+    try:
+        part.symlink_to(path.resolve())
+    except OSError as error:
+        raise ModelError(f"no link to {path} can be made in {part.parent}: {error.strerror}") from None
 
 
 def examine(path: Path, wish: Wish) -> Facts:
@@ -109,5 +119,6 @@ def digest_of(path: Path, *, copy_to: Path | None = None) -> str:
                 target.flush()
                 os.fsync(target.fileno())
     except OSError as error:
-        raise ModelError(f"{path} cannot be copied: {error.strerror}") from None
+        what = f"copied to {copy_to.parent}" if copy_to else "read"
+        raise ModelError(f"{path} cannot be {what}: {error.strerror}") from None
     return sha256.hexdigest()

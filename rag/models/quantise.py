@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import sys
 from pathlib import Path
 
 from rag.errors import BadRequest, ModelError
+from rag.models.gguf import Gguf, read
 from rag.models.header import Header, read_header
 from rag.models.intake import Facts, digest_of, pinned
 from rag.models.lockfile import Entry
@@ -47,7 +50,7 @@ def quantise(
     if source.kind != "generator":
         raise BadRequest(f"{source.name!r} is an embedder; only generators are quantised here")
     name = shelf.free_name(name or f"{source.name.removesuffix('-f16').removesuffix('-bf16')}-{kind.lower()}")
-    shelf.room_for(path.stat().st_size)
+    shelf.room_for(most_bytes(read(path), kind))
     part = shelf.folder / f"{name}.{os.getpid()}.part"
     try:
         _run(path, part, kind, threads)
@@ -60,6 +63,13 @@ def quantise(
     return entry
 
 
+def most_bytes(gguf: Gguf, kind: str) -> int:
+    """Of a model in that kind: the bits per weight that its name says, and two for scales and for what
+    llama.cpp keeps finer."""
+    bits = 16 if kind in WHOLE else int(re.sub(r"\D*(\d+).*", r"\1", kind)) + 2
+    return gguf.data_offset + sum(math.prod(tensor.shape) for tensor in gguf.tensors) * bits // 8
+
+
 def _origin(source: Entry, header: Header) -> str:
     twice = "" if header.quantisation in WHOLE else f", already {header.quantisation}"
     return f"{source.name} (sha256 {source.sha256}{twice}), quantised on this machine"
@@ -69,4 +79,15 @@ def _run(path: Path, part: Path, kind: str, threads: int) -> None:
     command = [sys.executable, "-m", "rag.models.quantiser", str(path), str(part), kind, str(threads)]
     ending = run(command, lines=2)
     if ending.status:
+        _try_to_write(part)
         raise ModelError(f"{path} could not be made {kind}: {ending.why}")
+
+
+def _try_to_write(part: Path) -> None:
+    """Raises ModelError if a file can take nothing more: llama.cpp calls that an "iostream error"."""
+    try:
+        with part.open("ab", buffering=0) as file:
+            file.write(bytes(1 << 20))
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ModelError(f"{part.parent} takes nothing more: {error.strerror}") from None

@@ -46,20 +46,26 @@ class Shelf:
 
     def room_for(self, size: int) -> None:
         """Raises ModelError unless a file of `size` bytes fits beside some spare room."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        free = shutil.disk_usage(self.folder).free
-        if free < size + SPARE_BYTES:
+        self._make()
+        free, need = shutil.disk_usage(self.folder).free, size + SPARE_BYTES
+        if free < need:
             raise ModelError(
-                f"{free / 1e9:.1f} GB free where {self.folder} lies, the model needs "
-                f"{(size + SPARE_BYTES) / 1e9:.1f}; make room"
+                f"{free / 1e6:,.0f} MB free where {self.folder} lies, the model needs {need / 1e6:,.0f}; "
+                f"make room for {(need - free) / 1e6:,.0f} more"
             )
 
     def place(self, part: Path, entry: Entry) -> None:
-        """Give a finished file its name and enter it. Raises BadRequest if the name was taken meanwhile."""
+        """Give a finished file its name and enter it. Raises BadRequest if the name was taken meanwhile, and
+        ModelError if the lock cannot be written; the file is `part` again then."""
         with self._alone():
             self.free_name(entry.name)
-            part.replace(self.folder / entry.file)
-            self._write({**self.entries(), entry.name: entry})
+            kept = self.folder / entry.file
+            part.replace(kept)
+            try:
+                self._write({**self.entries(), entry.name: entry})
+            except ModelError:
+                kept.replace(part)
+                raise
 
     def remove(self, name: str) -> list[Path]:
         """Take a model out; the files that no other entry pins are deleted, and returned."""
@@ -90,9 +96,15 @@ class Shelf:
                 fresh.unlink()
             raise ModelError(f"{self.lock} cannot be written: {error.strerror}") from None
 
+    def _make(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ModelError(f"{self.folder} cannot be made: {error.strerror}") from None
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make()
         handle = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -105,9 +117,11 @@ def to_toml(entry: Entry) -> str:
     """An entry in the form of models.lock."""
     name = _text(entry.name)
     lines = [f"\n[{name}]"]
-    for key in ("kind", "package", "file", "licence", "quantisation", "source"):
-        if value := getattr(entry, key):
-            lines.append(f"{key} = {_text(value)}")
+    # An empty text is written too: without a line that every entry has, the whole lock would not be read.
+    for key in ("kind", "file", "licence", "quantisation", "source"):
+        lines.append(f"{key} = {_text(getattr(entry, key))}")
+    if entry.package:
+        lines.append(f"package = {_text(entry.package)}")
     for file in entry.files:
         lines += [
             f"\n[{name}.files.{_text(file.path)}]",

@@ -46,14 +46,15 @@ def template_for(header: Header, name: str = "") -> ChatTemplate:
 
     Raises BadRequest for a name that is not in the table, ModelError when nothing is known to fit.
     """
-    family = _named(name) if name else _detected(header)
+    family = named(name) if name else _detected(header)
     # A marker that is a control token cannot be spelt by a text; any other could be.
     controls = set(header.control_tokens)
     spelt = tuple(marker for marker in family.template.markers if marker not in controls)
     return replace(family.template, markers=spelt)
 
 
-def _named(name: str) -> Family:
+def named(name: str) -> Family:
+    """The family of that name. Raises BadRequest that lists what there is."""
     if name not in families():
         raise BadRequest(f"no chat template {name!r}; have {', '.join(families())}")
     return families()[name]

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from rag.child import Inbox, Peer, Request, emit_together
 from rag.errors import NotFound, WorkerDied, WorkerError, WorkerTimeout, WorkerUnavailable
 from rag.sharing import SharedWorker, address_of
-from rag.workers import Worker
+from rag.workers import Worker, frame
 
 TARGET = "odd_service:OddService"
 
@@ -69,6 +70,24 @@ def test_a_stream_brings_every_event_in_order() -> None:
     run(story)
 
 
+def test_events_of_several_requests_reach_each_client_in_order_and_in_one_write() -> None:
+    class Wire:
+        def __init__(self) -> None:
+            self.writes: list[bytes] = []
+
+        def sendall(self, data: bytes) -> None:
+            self.writes.append(data)
+
+    wires = Wire(), Wire()
+    one, other = (Peer(wire, Inbox({})) for wire in wires)  # type: ignore[arg-type]
+    requests = [Request(peer, number, "stream", {}) for peer, number in ((one, 1), (other, 1), (one, 2))]
+    emit_together(zip([*requests, requests[0]], "abcd", strict=True))
+    assert wires[0].writes == [
+        b"".join(frame({"id": i, "event": e}) for i, e in ((1, "a"), (2, "c"), (1, "d")))
+    ]
+    assert wires[1].writes == [frame({"id": 1, "event": "b"})]
+
+
 def test_a_closed_stream_is_cancelled_in_the_child() -> None:
     async def story(worker: Worker) -> None:
         events = worker.stream("count_up", to=100_000)
@@ -76,7 +95,7 @@ def test_a_closed_stream_is_cancelled_in_the_child() -> None:
             if number == 3:
                 break
         await events.aclose()  # type: ignore[attr-defined]
-        assert await worker.call("streams_cut", timeout_s=5) == 1
+        assert await worker.call("streams_cut", timeout_s=60) == 1
 
     run(story)
 
@@ -110,7 +129,9 @@ def test_a_late_answer_is_a_timeout() -> None:
     run(story)
 
 
-def test_calls_of_a_lower_rank_overtake() -> None:
+def test_calls_of_a_lower_rank_overtake(tmp_path: Path) -> None:
+    over = tmp_path / "over"
+
     async def story(worker: Worker) -> None:
         await worker.start()
         done: list[str] = []
@@ -119,11 +140,15 @@ def test_calls_of_a_lower_rank_overtake() -> None:
             await worker.call(method, **args)
             done.append(name)
 
-        first = asyncio.create_task(note("first wait", method="wait", seconds=0.5))
-        await asyncio.sleep(0.2)
-        second = note("second wait", method="wait", seconds=0.0)
-        await asyncio.gather(first, second, note("echo", method="echo", value=1))
-        assert done == ["first wait", "echo", "second wait"]
+        first = asyncio.create_task(note("first", method="hold", until=str(over)))
+        while not over.with_suffix(".begun").exists():
+            await asyncio.sleep(0.01)
+        others = [note("wait", method="wait", seconds=0.0), note("echo", method="echo", value=1)]
+        tasks = [first, *map(asyncio.create_task, others)]
+        await asyncio.sleep(0.5)  # what was sent has arrived
+        over.touch()
+        await asyncio.gather(*tasks)
+        assert done == ["first", "echo", "wait"]
 
     run(story)
 
@@ -208,15 +233,16 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.kill()
-    assert gone(child, within_s=5)
+    assert gone(child)
 
 
 def shared(lock: Path, problem: str = "") -> SharedWorker:
-    return SharedWorker(TARGET, {"problem": problem}, name="odd", lock=lock, start_timeout_s=30)
+    return SharedWorker(TARGET, {"problem": problem}, name="odd", lock=lock, start_timeout_s=120)
 
 
-def gone(pid: int, *, within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
+def gone(pid: int) -> bool:
+    """Whether a process ends within a minute."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -243,9 +269,9 @@ def test_two_processes_share_one_child(tmp_path: Path) -> None:
     others = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
     pids = {int(other.stdout.readline()) for other in others if other.stdout}
     for other in others:
-        other.communicate(b"\n", timeout=20)
+        other.communicate(b"\n", timeout=60)
     assert len(pids) == 1
-    assert gone(pids.pop(), within_s=5)
+    assert gone(pids.pop())
 
 
 def test_a_shared_child_outlives_the_one_who_started_it_and_ends_with_the_last(tmp_path: Path) -> None:
@@ -256,7 +282,7 @@ def test_a_shared_child_outlives_the_one_who_started_it_and_ends_with_the_last(t
         await first.stop()
         assert await second.call("pid") == pid
         await second.stop()
-        assert await asyncio.to_thread(gone, pid, within_s=5)
+        assert await asyncio.to_thread(gone, pid)
 
     asyncio.run(story())
 
@@ -275,7 +301,7 @@ def test_a_shared_child_holds_no_output_of_the_one_who_started_it(tmp_path: Path
     # Its output ended before the child did: whoever reads it to the end has not waited for the child.
     pid = int(done.stdout)
     assert os.readlink(f"/proc/{pid}/fd/2") == os.readlink(f"/proc/{pid}/fd/1") == str(tmp_path / "index.log")
-    assert gone(pid, within_s=10)
+    assert gone(pid)
 
 
 def test_a_shared_child_is_found_by_a_process_with_another_temporary_folder(
@@ -298,7 +324,7 @@ def test_a_shared_child_that_was_killed_is_replaced(tmp_path: Path) -> None:
         pid = await worker.call("pid")
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(WorkerDied):
-            await worker.call("wait", seconds=5)
+            await worker.call("wait", seconds=60)
         assert await worker.call("pid") != pid
         await worker.stop()
 

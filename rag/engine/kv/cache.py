@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag.engine.kv.disk import Disk
+from rag.engine.kv.disk import Disk, Record
 from rag.engine.kv.layout import Block, Shape
 from rag.engine.kv.tree import Match, Node, Tree, digest
 from rag.store.revocation import epoch
@@ -18,6 +18,8 @@ from rag.store.revocation import epoch
 MIN_FREE_BYTES = 1_000_000_000  # of the disk, left to everything else
 WRITES_AT_ONCE = 4  # blocks that wait for the disk stay in memory
 RETRY_S = 60.0  # how long nothing is written after the disk refused something
+# Most of what was of use once is never asked for again: it ranks as if that had been a day earlier.
+ONCE_S = 86_400.0
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class KvCache:
     """Blocks of one `shape` by tokens and namespace. One thread uses it; one more of its own writes files.
 
     `fingerprint` stands for all that KV depends on: model, build, types, layout, rope parameters.
+    `memory_bytes` are this cache's own, `disk_bytes` those of all processes and models that share the folder.
     """
 
     def __init__(
@@ -58,9 +61,8 @@ class KvCache:
         self._writes: dict[str, Future[bool]] = {}
         self._clock, self._no_writes_until = clock, 0.0
         self._namespaces: set[str] = set()
-        self._records = {record.key: record for record in self._disk.records()}
+        self._records = {record.key: record for record in self._disk.records(self._epoch)}
         self._in_memory = 0
-        self._on_disk = sum(record.bytes for record in self._records.values())
 
     def match(self, namespace: str, prompt: Sequence[int]) -> Match:
         """The longest beginning of a prompt whose KV is kept."""
@@ -86,34 +88,34 @@ class KvCache:
 
     def load(self, node: Node) -> Block | None:
         """The KV of a node; None if it is lost, and then the node is gone too."""
-        if node.block is None:
-            node.block = self._disk.load(node.key, self.shape) if node.on_disk else None
-            if node.block is None:
-                self.counts.damaged += node.on_disk
-                self._drop(node)
-                return None
-            self.counts.loaded += 1
-            self._in_memory += node.bytes
-            block = node.block
-            self.tree.touch(node)
-            self._make_room(spared=node)
-            return block
         self.tree.touch(node)
-        return node.block
+        node.used = time.time()
+        if node.on_disk:  # unless it had to go for what another process wrote
+            node.on_disk = self._disk.touch(node.key, rank(node))
+        if block := node.block:
+            return block
+        block = node.block = self._disk.load(node.key, self.shape) if node.on_disk else None
+        if block is None:
+            self.counts.damaged += node.on_disk
+            self._drop(node)
+            return None
+        self.counts.loaded += 1
+        self._in_memory += node.bytes
+        self._make_room(spared=node)
+        return block
 
     def save(self, node: Node) -> None:
         """Write a node to disk, in the background."""
         if node.on_disk or node.block is None or node.key in self._writes or not self._has_room(node.bytes):
             return
         parent = node.parent.key if node.parent else ""
-        tokens = node.tokens.tolist()
-        self._writes[node.key] = self._writer.submit(
-            self._write, node.key, parent, tokens, node.block, self._epoch
-        )
+        record = Record(node.key, parent, node.start, node.tokens.tolist(), node.bytes, self._epoch)
+        self._writes[node.key] = self._writer.submit(self._write, record, node.block, rank(node))
 
     def park(self, node: Node) -> None:
         """Write a node and those in front of it, and hold no memory for them as soon as that is done."""
         while node.parent:
+            self.tree.touch(node)  # a next turn is expected, so it does not rank as what was of use once
             self.save(node)
             if sum(map(len, node.children.values())) < 2:  # what others begin with as well stays
                 node.value = 0.0
@@ -132,9 +134,7 @@ class KvCache:
             written = error is None and write.result()
             if node := self.tree.nodes.get(key):
                 node.on_disk = written
-                if node.on_disk:
-                    self._on_disk += node.bytes
-                    self.counts.saved += 1
+                self.counts.saved += node.on_disk
                 if node.on_disk and node.value == 0.0:
                     self._forget_block(node)
             elif written:
@@ -173,7 +173,7 @@ class KvCache:
             self.forget(namespace)
         for key in list(self._records):
             self._disk.remove(key)
-            self._on_disk -= self._records.pop(key).bytes
+            del self._records[key]
         self._epoch = now
 
     def describe(self) -> dict[str, Any]:
@@ -184,7 +184,7 @@ class KvCache:
             "token_bytes": self.shape.token_bytes,
             "in_memory": kept,
             "memory_bytes": self._in_memory,
-            "disk_bytes": self._on_disk,
+            "disk_bytes": self._disk.used_bytes(),
             "loaded": self.counts.loaded,
             "saved": self.counts.saved,
             "dropped": self.counts.dropped,
@@ -240,30 +240,14 @@ class KvCache:
             self._drop(node)
 
     def _has_room(self, size: int) -> bool:
-        """Whether the disk may take more; removes the least valuable files for it."""
+        """Whether the disk may take more."""
         if size > self.disk_bytes or self._clock() < self._no_writes_until:
             return False
         try:
-            if self._disk.free_bytes() < size + self.min_free_bytes:
-                return False
+            return self._disk.free_bytes() >= size + self.min_free_bytes
         except OSError as error:
             self._refused(error)
             return False
-        size += sum(self.tree.nodes[key].bytes for key in self._writes if key in self.tree.nodes)
-        while self._on_disk + size > self.disk_bytes and self._records:
-            # Of namespaces nobody asked for since the start: the oldest news.
-            key, record = self._records.popitem()
-            self._disk.remove(key)
-            self._on_disk -= record.bytes
-        if self._on_disk + size <= self.disk_bytes:
-            return True
-        nodes = self.tree.nodes.values()
-        leaves = [node for node in nodes if node.on_disk and not any(node.children.values())]
-        for leaf in sorted(leaves, key=lambda node: node.value):
-            self._drop(leaf)
-            if self._on_disk + size <= self.disk_bytes:
-                return True
-        return False
 
     def _refused(self, error: BaseException) -> None:
         """The disk took nothing: leave it alone for a while. Everything goes on in memory."""
@@ -271,12 +255,16 @@ class KvCache:
         self._no_writes_until = self._clock() + RETRY_S
         print(f"KV was not written: {error}; the next try is in {RETRY_S:g} s", file=sys.stderr)
 
-    def _write(self, key: str, parent: str, tokens: list[int], block: Block, known: str) -> bool:
+    def _write(self, record: Record, block: Block, rank: float) -> bool:
         """In the writer's thread; False: it may not be kept any more. Raises OSError where it cannot be."""
-        self._disk.save(key, parent, tokens, block)
+        try:
+            self._disk.save(record, block, rank=rank, limit_bytes=self.disk_bytes)
+        except FileNotFoundError:  # a removal takes what is half written too
+            if self.newest_epoch() == record.epoch:
+                raise
         # The file may have come into being when those of the removed document were deleted already.
-        if self.newest_epoch() != known:
-            self._disk.remove(key)
+        if self.newest_epoch() != record.epoch:
+            self._disk.remove(record.key)
             return False
         return True
 
@@ -287,7 +275,6 @@ class KvCache:
                 gone.block = None
             if gone.on_disk:
                 self._disk.remove(gone.key)
-                self._on_disk -= gone.bytes
                 gone.on_disk = False
             self.counts.dropped += 1
 
@@ -298,6 +285,12 @@ class KvCache:
 
     def _is_unsaved(self, node: Node) -> bool:
         return node.block is not None and not node.on_disk and node.key not in self._writes
+
+
+def rank(node: Node) -> float:
+    """When a node was of use, in seconds since 1970; what stands behind others ranks lower, since it is worth
+    nothing without them."""
+    return node.used - node.start / 1000 - (ONCE_S if node.hits < 2 else 0.0)
 
 
 def fingerprint(*facts: object) -> str:

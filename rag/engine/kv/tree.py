@@ -4,6 +4,7 @@ itself."""
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +18,8 @@ from rag.engine.sequence import Ids, common_prefix
 class Node:
     """A run of tokens and where its KV is: in `block`, on disk, or both. The root has no tokens.
 
-    `value` ranks nodes when room is needed: see Tree.touch.
+    `value` ranks nodes when room is needed: see Tree.touch. `used`: when it was last wanted, in seconds since
+    1970.
     """
 
     key: str
@@ -28,6 +30,7 @@ class Node:
     block: Block | None = None
     on_disk: bool = False
     hits: int = 0
+    used: float = field(default_factory=time.time)
     value: float = 0.0
     children: dict[int, list[Node]] = field(default_factory=dict)
 

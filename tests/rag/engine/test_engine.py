@@ -17,11 +17,22 @@ import pytest
 
 from rag.engine.generator import Delta, Engine, Finished, Logprob, Reuse, Sampling, Terms
 from rag.engine.prompt import Piece, render
-from rag.errors import BadRequest, ContextTooLong, DecodeError, Overloaded, RagError, WorkerDied, WorkerError
+from rag.engine.scheduler import WORTH_WAITING
+from rag.errors import (
+    BadRequest,
+    ContextTooLong,
+    DecodeError,
+    Overloaded,
+    RagError,
+    WorkerDied,
+    WorkerError,
+    WorkerTimeout,
+)
 from rag.models.lockfile import entry
 from rag.settings import EngineSettings
 from rag.store.revocation import revoke_kv
 from rag.types import Message
+from tests.rag.engine.callers import OwnPeer
 
 pytestmark = pytest.mark.model
 T = TypeVar("T")
@@ -105,6 +116,27 @@ def test_a_prompt_seen_before_is_not_computed_again_within_its_namespace_only(ru
         cached.append(finished.usage.cached_tokens)
         prompt_tokens = finished.usage.prompt_tokens
     assert cached == [0, prompt_tokens - 1, 0, 0]
+
+
+def test_one_prompt_for_several_answers_is_computed_once(run: Loop) -> None:
+    system = "Answer from these rules only. " + " ".join(f"Rule {number} is kept." for number in range(12))
+
+    async def ask(text: str, seed: int) -> Finished:
+        sampling = Sampling(max_tokens=8, temperature=1.0, seed=seed)
+        async for event in run.engine.stream(prompt(text, system), sampling, Terms(namespace="several")):
+            if isinstance(event, Finished):
+                return event
+        raise AssertionError("a stream ended without Finished")
+
+    async def story() -> list[Finished]:
+        await ask("Hello", 0)  # the beginning is kept by now
+        question = " ".join(f"What does rule {number} say?" for number in range(12))
+        return await asyncio.gather(*(ask(question, seed) for seed in range(3)))
+
+    first, *others = sorted((one.usage for one in run(story())), key=lambda usage: usage.cached_tokens)
+    assert 0 < first.cached_tokens < first.prompt_tokens - WORTH_WAITING
+    # For so few nobody waits.
+    assert all(usage.cached_tokens >= first.prompt_tokens - WORTH_WAITING for usage in others)
 
 
 def test_what_came_in_before_a_document_was_removed_is_not_kept(tmp_path: Path) -> None:
@@ -227,8 +259,56 @@ def test_a_killed_engine_is_reported_at_once_and_the_next_call_works(run: Loop) 
                 killed = time.monotonic()
         return time.monotonic() - killed
 
-    assert run(story()) < 2.0
+    assert run(story()) < 20.0  # a call that waits is given up after minutes
     assert run(told(run.engine, "Count from one to five."))[0]
+
+
+def test_an_engine_that_hangs_is_ended_and_the_next_call_works(
+    run: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        await run.engine.info()
+        stopped = run.engine.worker.pid
+        assert stopped is not None
+        monkeypatch.setattr("rag.engine.generator.STILL_S", 1.0)
+        os.kill(stopped, signal.SIGSTOP)
+        waiting = told(run.engine, "Count."), run.engine.count(["a"])
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(one, WorkerTimeout) for one in found)
+        assert "neither said nor computed anything for 1 s" in str(found[0])
+        monkeypatch.undo()
+        assert run.engine.worker.pid != stopped
+
+    run(story())
+    assert run(told(run.engine, "Count from one to five."))[0]
+
+
+def test_an_engine_that_computes_in_silence_is_left_alone(run: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> float:
+        await run.engine.info()
+        monkeypatch.setattr("rag.engine.generator.STILL_S", 0.5)
+        begin = time.monotonic()
+        await told(run.engine, "word " * 900, Sampling(max_tokens=1))
+        return time.monotonic() - begin
+
+    assert run(story()) > 0.5
+
+
+def test_an_engine_whose_reader_does_not_read_on_is_left_alone(
+    run: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> tuple[int | None, Any]:
+        await run.engine.info()
+        pid = run.engine.worker.pid
+        monkeypatch.setattr("rag.engine.generator.STILL_S", 1.0)
+        async with contextlib.aclosing(run.engine.stream(prompt("Count."), COUNTING)) as events:  # type: ignore[type-var]
+            await anext(events)
+            await asyncio.sleep(3)  # the answer is whole long before
+            *_, event = [event async for event in events]
+        return pid, event
+
+    pid, last = run(story())
+    assert isinstance(last, Finished) and run.engine.worker.pid == pid
 
 
 PASSAGES = (
@@ -397,34 +477,42 @@ def test_a_busy_user_does_not_keep_others_waiting(run: Loop) -> None:
 
     async def story() -> None:
         many = [asyncio.create_task(ask("many", number)) for number in range(5)]  # four slots, one waits
-        await asyncio.sleep(0.3)
+        while not (await run.engine.info())["waiting"]:
+            await asyncio.sleep(0.01)
         await asyncio.gather(*many, asyncio.create_task(ask("few", 0)))
 
     run(story())
     assert order[-1] == "many"
 
 
-def test_a_step_that_llama_refuses_fails_its_own_sequence_only(run: Loop, tmp_path: Path) -> None:
-    """The engine itself, in this process: a share is spoilt on its way to the model."""
+class Caller(OwnPeer):
+    """A request as the service takes it, without a connection."""
+
+    method, cancelled = "stream", False
+
+    def __init__(self, text: str) -> None:
+        pieces = [(piece.text, piece.control, piece.chunk) for piece in prompt(text)]
+        self.args = {"prompt": pieces, "sampling": {"max_tokens": 4}, "terms": {"namespace": None}}
+        self.said = ""
+        self.failed: BaseException | None = None
+
+    def emit(self, event: Any) -> None:
+        self.said += event.get("text", "")
+
+    def finish(self, result: Any = None) -> None:
+        pass
+
+    def fail(self, error: BaseException) -> None:
+        self.failed = error
+
+
+@pytest.mark.parametrize(
+    "fault", ["llama.cpp refuses its step", "its draw goes wrong in a way nobody foresaw"]
+)
+def test_what_goes_wrong_in_one_sequence_fails_that_one_only(run: Loop, tmp_path: Path, fault: str) -> None:
+    """The engine itself, in this process: a share is spoilt on its way to the model, or a draw after it."""
     from rag.child import Inbox
     from rag.engine.engine import EngineService
-
-    class Caller:
-        method, cancelled = "stream", False
-
-        def __init__(self, text: str) -> None:
-            pieces = [(piece.text, piece.control, piece.chunk) for piece in prompt(text)]
-            self.args = {"prompt": pieces, "sampling": {"max_tokens": 4}, "terms": {"namespace": None}}
-            self.said, self.failed = "", None
-
-        def emit(self, event: Any) -> None:
-            self.said += event.get("text", "")
-
-        def finish(self, result: Any = None) -> None:
-            pass
-
-        def fail(self, error: BaseException) -> None:
-            self.failed = error
 
     service = EngineService(str(tmp_path), SETTINGS.model_dump(mode="json"))
     good, bad = Caller("Count from one to five."), Caller("Name a tree.")
@@ -436,9 +524,17 @@ def test_a_step_that_llama_refuses_fails_its_own_sequence_only(run: Loop, tmp_pa
     def spoilt(shares: list[Any]) -> Any:
         return decode([replace(one, tokens=[10**6]) if one.slot == 1 else one for one in shares])
 
-    service.model.decode = spoilt  # type: ignore[method-assign]
+    def broken(*_: Any) -> int:
+        raise IndexError("nobody foresaw this")
+
     service.receive(inbox)
+    if fault.startswith("llama"):
+        service.model.decode = spoilt  # type: ignore[method-assign]
+    else:
+        [job] = [job for job in service.batcher._jobs.values() if job.sequence.slot == 1]
+        job.sampler.draw = broken  # type: ignore[method-assign]
     while not service.scheduler.is_idle:
         service.batcher.step()
     service.close()
-    assert isinstance(bad.failed, DecodeError) and good.failed is None and good.said
+    assert isinstance(bad.failed, DecodeError if fault.startswith("llama") else IndexError)
+    assert good.failed is None and good.said

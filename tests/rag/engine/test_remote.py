@@ -52,6 +52,8 @@ class Server:
         self.statuses: list[tuple[int, dict[str, Any]]] = []
         self.lines = answer(WORDS)
         self.llama_server = True
+        self.listed = Response('{"data": [{"id": "big"}]}', media_type="application/json")
+        self.about: Response | None = None
         self.pause_s = 0.0
         self.closed = threading.Event()
         self.app = FastAPI()
@@ -79,12 +81,13 @@ class Server:
             self.closed.set()
             raise
 
-    async def models(self) -> dict[str, Any]:
-        return {"data": [{"id": "big"}]}
+    async def models(self) -> Response:
+        return self.listed
 
     async def props(self) -> Response:
         facts = {"default_generation_settings": {"n_ctx": 4096}, "build_info": "b1"}
-        return JSONResponse(facts) if self.llama_server else Response(status_code=404)
+        known = JSONResponse(facts) if self.llama_server else Response(status_code=404)
+        return self.about or known
 
     async def tokenize(self, request: Request) -> Response:
         body = await request.json()
@@ -249,6 +252,15 @@ def test_a_server_that_still_loads_is_asked_again(
             "out of memory",
         ),
         (["data: <html>\n\n"], WorkerError, "does not stream JSON"),
+        (['data: {"choices": ["a"]}\n\n'], WorkerError, "no completion: .*'a'"),
+        (['data: {"choices": [{"text": 5}]}\n\n'], WorkerError, "no completion"),
+        (
+            ['data: {"choices": [{"text": "a", "logprobs": {"content": [{}]}}]}\n\n'],
+            WorkerError,
+            "no completion",
+        ),
+        (["data: " + "a" * 5_000_000], WorkerError, "a line of more than 4194304 bytes"),
+        (answer(["and on "])[1:2] * 5000, WorkerError, "goes on and on, though max_tokens was 96"),
     ],
 )
 def test_an_answer_that_breaks_off_is_not_asked_again(
@@ -258,6 +270,43 @@ def test_an_answer_that_breaks_off_is_not_asked_again(
     with pytest.raises(error, match=words):
         asked(url)
     assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85"])
+def test_a_character_that_parts_lines_elsewhere_parts_no_event(url: str, server: Server, mark: str) -> None:
+    chunk = {"choices": [{"text": f"one{mark}two", "finish_reason": "stop"}]}
+    server.lines = [f"data: {json.dumps(chunk, ensure_ascii=False)}\r\n\r\n"]
+    first, _ = asked(url)
+    assert isinstance(first, Delta) and first.text == f"one{mark}two"
+
+
+@pytest.mark.parametrize(
+    "found", [{"data": ["big"]}, {"data": {"id": "big"}}, {"data": None, "object": "list"}]
+)
+def test_a_list_of_models_that_is_none_names_none(url: str, server: Server, found: dict[str, Any]) -> None:
+    server.listed = JSONResponse(found)
+    assert within(url, RemoteGenerator.info)["name"] == ""
+    assert within(url, RemoteGenerator.info, model="big")["name"] == "big"
+
+
+def test_a_page_for_people_is_no_server_of_models(url: str, server: Server) -> None:
+    server.listed = Response("<html>sign in</html>", media_type="text/html")
+    with pytest.raises(
+        WorkerError, match="/v1/models with text/html.* and no JSON object; is engine.url right"
+    ):
+        asked(url)
+
+
+def test_a_page_for_people_at_props_is_no_llama_server(url: str, server: Server) -> None:
+    server.about = Response("<html>nothing here</html>", media_type="text/html")
+    asked(url)
+    assert "cache_prompt" not in server.bodies[0]
+
+
+def test_numbers_that_mean_nothing_are_not_sent(url: str, server: Server) -> None:
+    with pytest.raises(BadRequest, match="temperature is nan"):
+        asked(url, Sampling(temperature=float("nan")))
+    assert not server.bodies
 
 
 def test_nobody_there_is_said_with_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +337,7 @@ def test_closing_the_stream_ends_the_work_there(url: str, server: Server) -> Non
         assert (await remote.info())["active"] == 0
 
     within(url, leave)
-    assert server.closed.wait(5)
+    assert server.closed.wait(60)
 
 
 def test_counts_are_the_servers_or_are_called_approximate(url: str, server: Server) -> None:

@@ -166,6 +166,17 @@ def test_closing_closes_the_constraint() -> None:
         {"logprobs": 21},
         {"logit_bias": ((5, 101.0),)},
         {"logit_bias": ((-1, 1.0),)},
+        {"temperature": "1"},
+        {"temperature": True},
+        {"top_k": 2.5},
+        {"seed": 1.5},
+        {"seed": None},
+        {"max_tokens": None},
+        {"logprobs": "all"},
+        {"stop": (5,)},
+        {"logit_bias": ((1.5, 1.0),)},
+        {"logit_bias": ((1, "x"),)},
+        {"grammar": 5},
     ],
 )
 def test_numbers_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:

@@ -191,6 +191,22 @@ def test_a_replayable_prompt_is_cut_the_same_way_under_any_load() -> None:
     assert pieces(prompt(5), prompt(400, first=2000)) == alone
 
 
+def test_a_prompt_waits_also_for_one_that_pauses_or_came_in_the_same_moment() -> None:
+    engine = scheduler(micro_batch=256)
+    alike = [prompt(200, namespace="a") for _ in range(3)]
+    for sequence in alike:
+        engine.submit(sequence)
+    assert engine.admit() == alike[:1]
+    alike[0].computed = 40  # what was kept is restored, and others get their step
+    alike[0].span = None
+    assert engine.admit() == []
+    alike[0].span = Span(40, alike[0].prompt[40:], output=True)
+    step(engine)
+    assert engine.admit() == alike[1:2]
+    alike[1].computed = 199  # restored
+    assert engine.admit() == alike[2:]
+
+
 def test_a_waiting_sequence_can_leave() -> None:
     engine = scheduler(slots=1)
     first, second = prompt(3), prompt(3)

@@ -36,6 +36,12 @@ from rag.errors import BadRequest
         ({"type": "string", "maxLength": "3"}, "maxLength is '3'; it must be int"),
         ({"type": "string", "format": "email"}, "format 'email' is not supported"),
         ({"type": "object", "properties": []}, "properties is"),
+        ({"type": "object", "required": [1]}, "required names 1; it must be the name of a property"),
+        ({"type": "object", "required": [["a"]]}, "required names"),
+        ({"type": [["object"]]}, "type is"),
+        ({"required": ["a"], "additionalProperties": False}, "'a' is required, and additionalProperties"),
+        ('{"const": NaN}', "not JSON: NaN is no number of JSON"),
+        ('{"const": 1e999}', "not JSON: 1e999 is beyond"),
     ],
 )
 def test_what_a_grammar_cannot_keep_is_refused_by_name(schema: Any, reason: str) -> None:
@@ -46,6 +52,21 @@ def test_what_a_grammar_cannot_keep_is_refused_by_name(schema: Any, reason: str)
 def test_a_schema_that_is_only_itself_is_left_recursion() -> None:
     with pytest.raises(BadRequest, match="left recursion"):
         check(gbnf_of(json.dumps({"anyOf": [{"$ref": "#"}, {"type": "null"}]})))
+
+
+def test_a_required_name_that_is_not_described_is_what_other_properties_are() -> None:
+    schema = {"required": ["b"], "additionalProperties": {"type": "integer"}}
+    assert re.search(r'"\\"b\\"" colon integer$', gbnf_of(json.dumps(schema)), re.MULTILINE)
+
+
+def test_what_is_only_described_in_words_may_be_anything() -> None:
+    schema = {"type": "object", "properties": {"extra": {"title": "Extra", "description": "any value"}}}
+    assert re.search(r'"\\"extra\\"" colon value$', gbnf_of(json.dumps(schema)), re.MULTILINE)
+    assert re.search(r"^root ::= object$", gbnf_of('{"title": "Anything"}'), re.MULTILINE)
+
+
+def test_a_date_is_one_in_every_year() -> None:
+    assert '"02-" ("0" [1-9] | "1" [0-9] | "2" [0-8])' in gbnf_of('{"type": "string", "format": "date"}')
 
 
 def test_a_schema_of_many_properties_is_read() -> None:

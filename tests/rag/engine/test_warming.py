@@ -26,6 +26,7 @@ from rag.models.header import read_header
 from rag.models.lockfile import entry, locate
 from rag.settings import EngineSettings
 from rag.store.revocation import epoch, revoke_kv
+from tests.rag.engine.callers import OwnPeer
 
 pytestmark = pytest.mark.model
 ROUNDING = 5e-3  # nats: other batch sizes add up in another order
@@ -201,7 +202,7 @@ def test_nothing_is_warmed_that_does_not_fit(loaded: Model, facts: Facts, tmp_pa
     assert Warmer(loaded, None).add(segments(loaded, *PASSAGES), TERMS) == 0
 
 
-class Caller:
+class Caller(OwnPeer):
     """A call as the engine's loop sees it, and what came of it."""
 
     cancelled = False

@@ -24,6 +24,7 @@ def made(tmp_path: Path) -> Maker:
         *,
         tensors: dict[str, Any] | None = None,
         tokens: list[str] | None = None,
+        bare: bool = False,
     ) -> Path:
         path = tmp_path / name
         writer = gguf.GGUFWriter(str(path), architecture)
@@ -37,6 +38,7 @@ def made(tmp_path: Path) -> Maker:
             writer.add_token_list(words)
             writer.add_token_types([3 if word.startswith("<") else 1 for word in words])
         given = {"token_embd.weight": (32, 64), "blk.0.attn_q.weight": (64, 64), **(tensors or {})}
+        given = {} if bare else given  # a vocabulary alone
         for tensor, value in given.items():
             array = value if isinstance(value, np.ndarray) else np.zeros(value, np.float16)
             writer.add_tensor(tensor, array)

@@ -32,8 +32,8 @@ class Children:
         return run([sys.executable, "-c", self.fast if extra_bufts else self.safe])
 
 
-def chosen(home: Path, trial: Runner) -> Flags:
-    return choose(MODEL, Path("model.gguf"), home, trial=trial)
+def chosen(home: Path, trial: Runner, installed: Path = Path("/proc/nowhere")) -> Flags:
+    return choose(MODEL, Path("model.gguf"), home, trial=trial, installed=installed)
 
 
 def test_a_build_that_works_keeps_its_fast_kernels(tmp_path: Path) -> None:
@@ -66,6 +66,17 @@ def test_the_outcome_is_remembered(tmp_path: Path) -> None:
     assert (first.runs, second.runs) == (2, 0)
 
 
+def test_another_home_of_the_same_installation_need_not_try_again(tmp_path: Path) -> None:
+    trials = [Children(dies_of("SIGILL")) for _ in range(3)]
+    shared = tmp_path / "share"
+    first, second = (
+        chosen(tmp_path / home, trial, shared) for home, trial in zip("ab", trials, strict=False)
+    )
+    assert first == second and "SIGILL" in second.note
+    assert not chosen(tmp_path / "2", trials[2], tmp_path / "another").use_extra_bufts
+    assert [each.runs for each in trials] == [2, 0, 2]
+
+
 def test_a_damaged_memory_costs_a_second_trial_only(tmp_path: Path) -> None:
     (tmp_path / "checks.json").write_text("{")
     assert chosen(tmp_path, Children(FINE)).use_extra_bufts
@@ -86,4 +97,4 @@ def test_the_real_trial_names_a_file_that_is_no_model(tmp_path: Path) -> None:
 def test_a_trial_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "TRIAL_TIMEOUT_S", 0.01)
     with pytest.raises(ModelError, match=r"no batch was decoded within 0\.01 s"):
-        choose(MODEL, Path("model.gguf"), Path("nowhere"))
+        choose(MODEL, Path("model.gguf"), Path("nowhere"), installed=Path("nowhere"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,6 +47,11 @@ class Hub:
                     self.send_header("Location", "/store/tiny")
                     self.send_header("Content-Length", "0")
                     self.end_headers()
+                elif self.path == "/round/x.gguf":
+                    self.send_response(302)
+                    self.send_header("Location", self.path)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
                 elif self.path == "/store/tiny":
                     self.give()
                 else:
@@ -85,7 +91,7 @@ def hub(made: Maker) -> Iterator[Hub]:
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=5, trust_env=False) as client:
+    with httpx.Client(timeout=60, trust_env=False) as client:
         yield client
 
 
@@ -167,6 +173,51 @@ def test_what_is_not_there_is_named(hub: Hub, shelf: Shelf, client: httpx.Client
     closed = remote("org/repo/x.gguf", "http://127.0.0.1:9")
     with pytest.raises(ModelError, match="broke off after 0 bytes"):
         pull(shelf, closed, "0" * 64, Wish(), client=client, sleep=patient)
+
+
+def test_an_address_that_leads_nowhere_is_not_tried_again(
+    hub: Hub, shelf: Shelf, client: httpx.Client
+) -> None:
+    for url in ("no-scheme/x.gguf", f"{hub.url}/round/x.gguf"):
+        with pytest.raises(ModelError, match="cannot be fetched: .*; is the address right"):
+            pull(shelf, Remote(url, "x", url), sha(hub), Wish(), client=client, sleep=pytest.fail)
+    assert not list(shelf.folder.glob("*.part"))
+
+
+def test_a_template_that_is_none_is_said_before_anything_is_fetched(
+    hub: Hub, shelf: Shelf, client: httpx.Client
+) -> None:
+    with pytest.raises(BadRequest, match="no chat template 'nope'; have"):
+        pull(shelf, place(hub), sha(hub), Wish(template="nope"), client=client)
+    assert hub.ranges == []
+
+
+def test_a_fetched_file_that_cannot_answer_is_named_with_what_to_do(
+    made: Maker, hub: Hub, shelf: Shelf, client: httpx.Client
+) -> None:
+    hub.content = made("bert.gguf", "bert").read_bytes()
+    with pytest.raises(ModelError, match=r"tiny\..*\.part cannot be a generator: .* delete it if there"):
+        pull(shelf, place(hub), sha(hub), Wish(), client=client)
+    assert not shelf.entries()
+
+
+def test_a_part_that_cannot_be_written_is_told(hub: Hub, shelf: Shelf, client: httpx.Client) -> None:
+    shelf.room_for(0)
+    (shelf.folder / f"tiny.{sha(hub)[:16]}.part").symlink_to("/dev/full")
+    with pytest.raises(ModelError, match=r"\.part cannot be written: .*; run the same command"):
+        pull(shelf, place(hub), sha(hub), Wish(), client=client, sleep=pytest.fail)
+
+
+def test_a_fetched_file_waits_for_a_lock_that_can_be_written(
+    hub: Hub, shelf: Shelf, client: httpx.Client
+) -> None:
+    shelf.room_for(0)
+    (shelf.folder / f"models.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(ModelError, match=r"models\.lock cannot be written: No space left on device"):
+        pull(shelf, place(hub), sha(hub), Wish(), client=client)
+    assert [file.suffix for file in shelf.folder.iterdir()] == [".part"] and not shelf.entries()
+    pull(shelf, place(hub), sha(hub), Wish(), client=client)
+    assert hub.ranges == [None, f"bytes={len(hub.content)}-"], "fetched twice"
 
 
 def test_a_hub_is_asked_for_its_digest(hub: Hub, client: httpx.Client) -> None:

@@ -16,6 +16,7 @@ from rag.models.shelf import Shelf
 from rag.models.verification import verify
 
 Maker = Callable[..., Path]
+NAMES = (("tiny", "part"), ("models", "tmp"))  # of what is written, before it has its own name
 
 
 @pytest.fixture
@@ -55,9 +56,47 @@ def test_what_cannot_answer_is_refused_and_leaves_nothing(made: Maker, shelf: Sh
         ModelError, match="bert.gguf cannot be a generator: architecture 'bert' is an encoder"
     ):
         add(shelf, made("bert.gguf", "bert"), Wish())
+    with pytest.raises(ModelError, match="holds a vocabulary and no weights"):
+        add(shelf, made("vocab.gguf", bare=True), Wish())
     with pytest.raises(ModelError, match="--template"):
         add(shelf, made("base.gguf", tokens=["a"]), Wish())
     assert not shelf.entries() and not list(shelf.folder.glob("*"))
+
+
+def test_a_full_disk_is_named_and_nothing_is_left(made: Maker, shelf: Shelf, tmp_path: Path) -> None:
+    path = made("tiny.gguf")
+    shelf.room_for(0)
+    part, lock = (shelf.folder / f"{name}.{os.getpid()}.{end}" for name, end in NAMES)
+    part.symlink_to("/dev/full")
+    with pytest.raises(ModelError, match=r"copied to .*/models: No space left on device"):
+        add(shelf, path, Wish())
+    for keep in Keep:
+        lock.symlink_to("/dev/full")
+        with pytest.raises(ModelError, match=r"models\.lock cannot be written: No space left on device"):
+            add(shelf, path, Wish(), keep=keep)
+    part.touch()
+    with pytest.raises(ModelError, match=r"no link to .*tiny\.gguf can be made in .*: File exists"):
+        add(shelf, path, Wish(), keep=Keep.LINK)
+    assert not list(shelf.folder.iterdir()) and path.exists()
+    add(shelf, path, Wish())
+
+
+def test_a_full_disk_leaves_the_lock_as_it_was(made: Maker, shelf: Shelf) -> None:
+    add(shelf, made("one.gguf"), Wish())
+    before = shelf.lock.read_bytes()
+    (shelf.folder / f"models.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(ModelError):
+        add(shelf, made("two.gguf"), Wish())
+    assert shelf.lock.read_bytes() == before
+    assert sorted(file.name for file in shelf.folder.iterdir()) == ["models.lock", "one.gguf"]
+
+
+def test_a_file_whose_name_is_no_text_is_taken_like_any_other(made: Maker, shelf: Shelf) -> None:
+    path = made("mine.gguf")
+    strange = path.with_name(os.fsdecode(b"caf\xe9.gguf"))
+    path.rename(strange)
+    assert add(shelf, strange, Wish(name="mine")).source.startswith("caf�.gguf")
+    assert list(shelf.entries()) == ["mine"] and not list(shelf.folder.glob("*.tmp"))
 
 
 def test_the_owner_may_name_the_template(made: Maker, shelf: Shelf) -> None:

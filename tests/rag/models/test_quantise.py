@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from rag.errors import BadRequest, ModelError
+from rag.models.gguf import read
 from rag.models.header import read_header
 from rag.models.intake import Wish, add
 from rag.models.lockfile import entry, locate
-from rag.models.quantise import quantise
+from rag.models.quantise import most_bytes, quantise
 from rag.models.shelf import Shelf
 from rag.models.verification import verify
 
@@ -32,6 +34,7 @@ def test_a_model_is_made_smaller_and_pinned_with_where_it_came_from(tmp_path: Pa
     path = locate(entry(small.name, tmp_path), tmp_path)
     verify(path, small)
     assert read_header(path).quantisation == "Q4_0"
+    assert path.stat().st_size < most_bytes(read(locate(source)), "Q4_0") < 1.5 * path.stat().st_size
     assert sorted(file.name for file in shelf.folder.iterdir()) == ["models.lock", small.file]
 
 
@@ -41,6 +44,23 @@ def test_what_llama_cpp_refuses_leaves_nothing(made: Maker, tmp_path: Path) -> N
     with pytest.raises(ModelError, match=r"odd\.gguf could not be made Q4_0: .*newcomer"):
         quantise(shelf, source, locate(source, tmp_path / "home"), "Q4_0")
     assert [*shelf.entries()] == ["odd"] and not list(shelf.folder.glob("*.part"))
+
+
+@pytest.mark.model
+def test_a_larger_kind_needs_more_room_than_its_source() -> None:
+    source = locate(entry("smollm2-135m-instruct"))
+    weights = 134_515_008  # by its maker
+    assert most_bytes(read(source), "F16") > 2 * weights > 2 * source.stat().st_size
+
+
+@pytest.mark.model
+def test_a_disk_that_is_full_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    shelf, source = Shelf(tmp_path), entry("smollm2-135m-instruct")
+    shelf.room_for(0)
+    (shelf.folder / f"small.{os.getpid()}.part").symlink_to("/dev/full")
+    with pytest.raises(ModelError, match=r"models takes nothing more: No space left on device$"):
+        quantise(shelf, source, locate(source), "q4_0", name="small")
+    assert not list(shelf.folder.iterdir())
 
 
 def test_a_kind_must_be_one(tmp_path: Path) -> None:

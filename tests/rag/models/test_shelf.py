@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def test_an_entry_comes_back_as_it_was_written(tmp_path: Path, family: str) -> N
     shelf.place(part(shelf), written)
     assert shelf.entries() == {"mine": written}
     assert entry("mine", tmp_path) == written
+
+
+def test_an_entry_of_which_little_is_known_does_not_spoil_the_lock(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    written = replace(model("mine"), licence="", quantisation="", source="")
+    shelf.place(part(shelf), written)
+    assert shelf.entries() == {"mine": written}
 
 
 @pytest.mark.parametrize("text", ['"\\\n\t', "\x7f\x00\x1b", "🌱 ｜▁", "'''", '"""'])
@@ -90,6 +98,14 @@ def test_a_removed_model_takes_its_files_along_but_not_those_of_others(tmp_path:
     assert not shelf.entries() and not (shelf.folder / "shared.gguf").exists()
     with pytest.raises(UnknownModel, match="no added model 'one'; have none"):
         shelf.remove("one")
+
+
+def test_a_missing_disk_is_named_with_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"MB free where .*/models lies, .* make room for [\d,]+ more"):
+        Shelf(tmp_path).room_for(10**18)
+    (tmp_path / "home").touch()
+    with pytest.raises(ModelError, match=r"home/models cannot be made: Not a directory"):
+        Shelf(tmp_path / "home").room_for(0)
 
 
 def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from rag.errors import NotFound
 
 
 class OddService:
-    methods = ("echo", "pid", "count_up", "streams_cut", "wait", "fail", "break_down", "die")
+    methods = ("echo", "pid", "count_up", "streams_cut", "wait", "hold", "fail", "break_down", "die")
     ranks = {"wait": 1}
 
     def __init__(self, problem: str = "") -> None:
@@ -43,6 +44,13 @@ class OddService:
     def wait(self, seconds: float) -> str:
         time.sleep(seconds)
         return "waited"
+
+    def hold(self, until: str) -> None:
+        """Say that it has begun, in a file, and wait for another."""
+        over = Path(until)
+        over.with_suffix(".begun").touch()
+        while not over.exists():
+            time.sleep(0.01)
 
     def fail(self) -> None:
         raise NotFound("document 7 is not here")

@@ -104,7 +104,7 @@ def test_another_model_or_build_never_sees_it(tmp_path: Path) -> None:
     assert held(cache(tmp_path, name="that build"), "a", [1, 2, 3]) == []
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "foreign head"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "foreign head", "another position"])
 def test_a_damaged_file_is_no_file(tmp_path: Path, damage: str) -> None:
     first = cache(tmp_path)
     put(first, "a", [1, 2, 3])
@@ -117,6 +117,8 @@ def test_a_damaged_file_is_no_file(tmp_path: Path, damage: str) -> None:
         data[-3] ^= 1
     elif damage == "empty":
         data = bytearray()
+    elif damage == "another position":
+        data = bytearray(data.replace(b'"start": 0', b'"start": 1'))
     else:
         data[:4] = b"ELF!"
     file.write_bytes(data)
@@ -140,12 +142,55 @@ def test_memory_keeps_to_its_budget_and_the_useful_goes_to_disk(tmp_path: Path) 
 
 
 def test_the_disk_keeps_to_its_budget_too(tmp_path: Path) -> None:
-    kept = cache(tmp_path, disk=9 * TOKEN)
+    kept = cache(tmp_path, disk=1_000)
     for first in range(10, 40, 3):
         put(kept, "a", [first, first, first])
     kept.close()
-    assert kept.describe()["disk_bytes"] <= 9 * TOKEN
-    assert 0 < len(list(tmp_path.rglob("*.kv"))) <= 3
+    files = list(tmp_path.rglob("*.kv"))
+    assert 0 < kept.describe()["disk_bytes"] == sum(file.stat().st_size for file in files) <= 1_000
+
+
+def test_what_was_of_use_more_than_once_stays_on_a_full_disk(tmp_path: Path) -> None:
+    kept = cache(tmp_path, disk=1_000)
+    put(kept, "a", [1, 2, 3])
+    assert held(kept, "a", [1, 2, 3]) == [1, 2, 3]
+    for first in range(10, 40, 3):
+        put(kept, "a", [first, first, first])
+        kept.save_next()
+    kept.close()
+    assert held(cache(tmp_path), "a", [1, 2, 3]) == [1, 2, 3]
+
+
+def test_two_engines_of_one_home_keep_to_one_limit_and_lose_only_what_had_to_go(tmp_path: Path) -> None:
+    first = cache(tmp_path, disk=1_000)
+    put(first, "a", [1, 2, 3])
+    first.close()
+    engines = [cache(tmp_path, disk=1_000, name=name) for name in ("f", "f", "another model")]
+    assert held(engines[0], "a", [1, 2, 3]) == [1, 2, 3]
+    for number in range(10, 70, 3):
+        for kept in engines:
+            put(kept, "b", [number, number, number])
+            held(kept, "b", [number, number, number])
+            kept.save_next()
+            kept.settle(wait=True)
+            assert sum(file.stat().st_size for file in tmp_path.rglob("*.kv")) <= 1_000
+    assert held(engines[1], "a", [1, 2, 3]) == []
+    put(engines[1], "a", [1, 2, 3])
+    assert held(engines[1], "a", [1, 2, 3]) == [1, 2, 3]
+    assert [kept.describe()["damaged"] + kept.describe()["refused"] for kept in engines] == [0, 0, 0]
+
+
+def test_what_had_to_go_for_another_engine_is_written_again_when_it_is_of_use(tmp_path: Path) -> None:
+    kept = cache(tmp_path)
+    put(kept, "a", [1, 2, 3])
+    kept.save_next()
+    kept.settle(wait=True)
+    [file] = tmp_path.rglob("*.kv")
+    file.unlink()
+    assert not kept.save_next(), "written though nobody asked for it"
+    assert held(kept, "a", [1, 2, 3]) == [1, 2, 3]
+    kept.close()
+    assert file.exists()
 
 
 def test_a_parked_session_holds_no_memory_and_comes_back(tmp_path: Path) -> None:
@@ -155,6 +200,19 @@ def test_a_parked_session_holds_no_memory_and_comes_back(tmp_path: Path) -> None
     kept.settle(wait=True)
     assert kept.describe()["memory_bytes"] == 0
     assert held(kept, "a", [1, 2, 3, 4, 5]) == [1, 2, 3, 4, 5]
+
+
+def test_a_session_is_parked_on_a_full_disk_too(tmp_path: Path) -> None:
+    kept = cache(tmp_path, disk=1_000)
+    for first in range(10, 40, 3):
+        put(kept, "a", [first, first, first])
+        assert held(kept, "a", [first, first, first])
+        kept.save_next()
+        kept.settle(wait=True)
+    put(kept, "a", [1, 2, 3])
+    kept.park(kept.match("a", [1, 2, 3]).nodes[-1])
+    kept.settle(wait=True)
+    assert held(kept, "a", [1, 2, 3]) == [1, 2, 3]
 
 
 def test_a_forgotten_namespace_leaves_nothing_on_disk(tmp_path: Path) -> None:
@@ -263,6 +321,7 @@ def test_a_deleted_home_stays_deleted_and_the_engine_goes_on(tmp_path: Path) -> 
     shutil.rmtree(home)
     assert not kept.save_next()
     assert held(kept, "a", [1, 2, 3]) == [1, 2, 3]
+    assert kept.describe()["disk_bytes"] == 0
     kept.close()
     assert not home.exists()
 
