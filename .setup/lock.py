@@ -24,6 +24,7 @@ BUILD = [
     "setuptools",
     "wheel",
 ]
+OPTIONS = ("ocr", "onnx", "openvino", "postgres", "ray", "s3", "tracing")
 APART = {"torch", "llama-cpp-python"}
 # sha256 of PyTorch's CPU builds, which are in no index that this resolution reads.
 TORCH_CPU = {"2.13.0+cpu": ["6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"]}
@@ -66,7 +67,11 @@ def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     default: list[str] = project["dependencies"]
     extras: dict[str, list[str]] = project["optional-dependencies"]
-    added = [line for name in ("ray", "postgres", "s3", "tracing", "dev") for line in extras[name]]
+    added = [
+        line
+        for name in ("ocr", "onnx", "openvino", "ray", "postgres", "s3", "tracing", "dev")
+        for line in extras[name]
+    ]
     whole = resolve([*default, *added, *BUILD])
     pins = LOCK / "pins.tmp"
     pins.write_text("\n".join(block.split(" \\")[0] for blocks in whole.values() for block in blocks) + "\n")
@@ -85,7 +90,7 @@ def main() -> None:
     write("llama.txt", {"llama-cpp-python": whole["llama-cpp-python"]}, without=set())
     write("build.txt", part(BUILD), without=set())
     write("offline.txt", resolve(extras["offline"], deps=False), without=set())
-    for name in ("dev", "postgres", "ray", "s3", "tracing"):
+    for name in (*OPTIONS, "dev"):
         write(f"{name}.txt", part(extras[name]), without=have | APART | cuda)
     pins.unlink()
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from ingest.parsing.plugin import Plugins
 from ingest.sources.clone import without_password
 from ingest.sources.declared import KINDS, Declared
+from ingest.sources.overlap import refuse_overlaps
 from rag.errors import SettingsError
 
 
@@ -28,6 +29,10 @@ def load(path: Path) -> tuple[Declared, ...]:
     for name in names:
         if names.count(name) > 1:
             raise SettingsError(f"{path}: two sources are called {name!r}; names must differ")
+    try:
+        refuse_overlaps(declared)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from None
     return declared
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from ingest.pipeline import READING, Pipeline
+from ingest.pipeline import Pipeline
+from ingest.processing import READING
 from ingest.run import Wanted, begin
 from ingest.upload import EVERYONE, Upload, uri_of
 from rag.errors import BadRequest, Forbidden, NotFound, Overloaded, QuotaExceeded

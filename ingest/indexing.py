@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ingest.duplicates import bands, signature
-from ingest.jobs import Embedded, Parsed, Tally
+from ingest.jobs import Embedded, Parsed, Settled, Tally
 from ingest.sources.source import Source
 from rag.errors import IndexUnavailable, NotFound
-from rag.store.originals import Originals
-from rag.store.queue import UPLOADS, Claim
+from rag.store.originals import Originals, no_room
+from rag.store.queue import Claim
 from rag.store.vectors import CHUNKS_PER_CALL, Vectors, indexed
 from rag.store.versions import Cut, Description
 from rag.types import Box, Chunk
@@ -32,6 +32,32 @@ class Read(Protocol):
     ) -> dict[str, Any]: ...
 
 
+# Chunks of documents that are stored side by side: small ones share passes of the model and flushes.
+CHUNKS_AT_ONCE = 2 * CHUNKS_PER_CALL
+
+
+class Room:
+    """Lets documents be stored side by side while their chunks fit. First come, first served."""
+
+    def __init__(self, chunks: int) -> None:
+        self._size = self._free = chunks
+        self._door, self._changed = asyncio.Lock(), asyncio.Condition()
+
+    async def enter(self, chunks: int, *, alone: bool = False) -> int:
+        """Wait for room; how much was taken. What is larger than all of it, and who asks to be `alone`, has
+        it all."""
+        wanted = self._size if alone else min(max(1, chunks), self._size)
+        async with self._door, self._changed:
+            await self._changed.wait_for(lambda: self._free >= wanted)
+            self._free -= wanted
+        return wanted
+
+    async def leave(self, taken: int) -> None:
+        async with self._changed:
+            self._free += taken
+            self._changed.notify_all()
+
+
 # Puts a version into the catalog: its number, or None when the document is not ours any more.
 Take = Callable[[Description, Cut], int | None]
 
@@ -44,12 +70,17 @@ class Indexer:
         vectors: Vectors,
         bytes_of: Callable[[Claim], Path],
         tally: Tally,
+        is_filling: Callable[[int], bool],
         *,
         at_once: int = 1,
     ) -> None:
+        """`is_filling`: whether a version is still wanted; it may be retired while it is filled.
+
+        `at_once`: how many embedders there are.
+        """
         self._vectors, self._bytes_of, self._tally = vectors, bytes_of, tally
-        # One document is embedded at a time by one embedder; meanwhile the workers read the next ones.
-        self._storing = asyncio.Semaphore(at_once)
+        self._is_filling = is_filling
+        self._room = Room(at_once * CHUNKS_AT_ONCE)
 
     async def read(self, claim: Claim, read: Read) -> dict[str, Any]:
         """What is in a document. Raises a ParseError, NotFound, or SourceError."""
@@ -71,27 +102,45 @@ class Indexer:
         )
         return parsed
 
+    async def admit(self, claim: Claim, parsed: Mapping[str, Any]) -> int:
+        """Wait until a document may be stored; what it took of the room, for `discharge`.
+
+        One that has failed before goes alone, so that it takes no other with it.
+        """
+        return await self._room.enter(len(parsed.get("chunks", ())), alone=claim.attempts > 0)
+
+    async def discharge(self, taken: int) -> None:
+        """A document that was admitted is stored, or never will be."""
+        await self._room.leave(taken)
+
     async def fill(
         self, claim: Claim, parsed: Mapping[str, Any], take: Take
     ) -> tuple[int, list[Chunk]] | None:
-        """A version with all its chunks in catalog and index. None when the catalog did not `take` it.
+        """A version with all its chunks in catalog and index. None when nobody wants it any more.
 
         Raises IndexUnavailable when the index does not hold what was written.
         """
-        async with self._storing:
-            chunks: list[Chunk] = []
+        chunks: list[Chunk] = []
 
-            def cut(version: int) -> list[Chunk]:
-                chunks[:] = identified(parsed["chunks"], claim.document_id, version)
-                return chunks
+        def cut(version: int) -> list[Chunk]:
+            chunks[:] = identified(parsed["chunks"], claim.document_id, version)
+            return chunks
 
-            version = await asyncio.to_thread(lambda: take(description(claim, parsed), cut))
-            if version is None:
-                return None
-            await self._store(claim, version, chunks)
-            return version, chunks
+        version = await asyncio.to_thread(lambda: take(description(claim, parsed), cut))
+        if version is None:
+            return None
+        await self._write(claim, version, chunks)
+        return (version, chunks) if await self._is_settled(claim, version, len(chunks)) else None
 
-    async def _store(self, claim: Claim, version: int, chunks: Sequence[Chunk]) -> None:
+    async def knock(self) -> None:
+        """Raises WorkerUnavailable, IndexUnavailable when the index does not answer."""
+        await self._vectors.info()
+
+    async def forsake(self, version: int) -> None:
+        """Delete what was written of a version that was retired meanwhile: others did so before."""
+        await self._vectors.delete([version])
+
+    async def _write(self, claim: Claim, version: int, chunks: Sequence[Chunk]) -> None:
         for start in range(0, len(chunks), CHUNKS_PER_CALL):
             batch = chunks[start : start + CHUNKS_PER_CALL]
             done = await self._vectors.upsert(
@@ -103,11 +152,18 @@ class Indexer:
                 chunks=[indexed(each) for each in batch],
             )
             self._tally(Embedded(claim.uri, len(batch), done["tokens"], done["embed_s"], done["write_s"]))
-        count = await self._vectors.settle(version)
-        if count != len(chunks):
-            raise IndexUnavailable(
-                f"the index holds {count} of {len(chunks)} chunks of {claim.uri}; ingest again"
-            )
+
+    async def _is_settled(self, claim: Claim, version: int, wanted: int) -> bool:
+        """Whether the index holds all, durably; False when the version was retired meanwhile."""
+        done = await self._vectors.settle(version)
+        self._tally(Settled(claim.uri, done["flush_s"]))
+        count = done["points"]
+        if count == wanted:
+            return True
+        if await asyncio.to_thread(self._is_filling, version):
+            raise IndexUnavailable(f"the index holds {count} of {wanted} chunks of {claim.uri}; ingest again")
+        await self.forsake(version)
+        return False
 
 
 class Fetching:
@@ -117,13 +173,17 @@ class Fetching:
         self._originals, self._sources = originals, sources
 
     def bytes_of(self, claim: Claim) -> Path:
-        """A file with the bytes of a document. Raises NotFound, SourceError or LimitExceeded."""
-        if claim.parent is not None or claim.source == UPLOADS:
+        """A file with the bytes of a document. Raises what `Source.fetch` raises, and DiskFull."""
+        if claim.is_kept:
             return self._kept(claim.fingerprint, claim.uri)
         draft = self._originals.draft()
         try:
             path = self._sources[claim.source].fetch(claim.uri, draft)
             return self._originals.path(self._originals.keep(draft)) if path == draft else path
+        except OSError as error:
+            if full := no_room(error, self._originals.folder):
+                raise full from None
+            raise
         finally:
             with contextlib.suppress(FileNotFoundError):
                 draft.unlink()

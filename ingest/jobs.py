@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-STAGES = ("fetch", "parse", "embed", "write")
+STAGES = ("fetch", "parse", "embed", "write", "flush")
 NAMED = 100  # of what was left out, as a job remembers it
 
 
@@ -78,6 +78,14 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """What the index holds of a document was made durable, in so many seconds of waiting for the disk."""
+
+    uri: str
+    flush_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """A document answers from now on."""
 
@@ -102,7 +110,18 @@ class LeftOut:
     reason: str
 
 
-Event = Planned | Restored | Parsed | Unchanged | Enqueued | Embedded | Published | Quarantined | LeftOut
+Event = (
+    Planned
+    | Restored
+    | Parsed
+    | Unchanged
+    | Enqueued
+    | Embedded
+    | Settled
+    | Published
+    | Quarantined
+    | LeftOut
+)
 Listener = Callable[[Event], None]
 
 
@@ -110,7 +129,8 @@ Listener = Callable[[Event], None]
 class Summary:
     """A whole run. `quarantined` also names what was set aside earlier and did not change.
 
-    `left_out`: what its source could not list, with reasons; `restored`: chunks the index had lost.
+    `left_out`: what its source could not list, with reasons; `restored`: chunks the index had lost;
+    `waiting`: how many documents of the source wait in which paused job.
     """
 
     new: int = 0
@@ -124,6 +144,7 @@ class Summary:
     published: int = 0
     quarantined: tuple[tuple[str, str], ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    waiting: tuple[tuple[str, int], ...] = ()
     restored: int = 0
     chunks: int = 0
     tokens: int = 0
@@ -196,6 +217,8 @@ class Tally:
                 self.embedded += event.chunks
                 self.tokens += event.tokens
                 self._spent(embed=event.embed_s, write=event.write_s)
+            case Settled():
+                self._spent(flush=event.flush_s)
             case Published():
                 self.published += 1
                 self.chunks += event.chunks
@@ -219,7 +242,7 @@ class Tally:
         self.parts, self.chunks, self.tokens = progress["parts"], progress["chunks"], progress["tokens"]
         self.embedded, self.pages = progress["chunks"], progress["pages"]
         self.bytes_read, self.cpu_s = progress["bytes"], progress["cpu_s"]
-        self.stages = dict(progress["stages"])
+        self.stages |= progress["stages"]
         self.started = self.clock() - progress["seconds"]
 
     def cpu_of_all(self, cores: int) -> float:
@@ -234,7 +257,7 @@ class Tally:
     @property
     def bottleneck(self) -> str:
         """The stage that is busiest, of what its workers could do; empty before there is one."""
-        lanes = {"fetch": self.workers, "parse": self.workers, "embed": 1, "write": 1}
+        lanes = {"fetch": self.workers, "parse": self.workers, "embed": 1, "write": 1, "flush": 1}
         busy = {stage: seconds / lanes[stage] for stage, seconds in self.stages.items()}
         stage = max(busy, key=lambda name: busy[name])
         return stage if busy[stage] > 0 else ""

@@ -7,23 +7,12 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from ingest.indexing import Fetching, Indexer, Read
-from ingest.jobs import (
-    Enqueued,
-    LeftOut,
-    Listener,
-    Planned,
-    Published,
-    Quarantined,
-    Summary,
-    Tally,
-    Unchanged,
-)
+from ingest.indexing import Fetching, Indexer
+from ingest.jobs import LeftOut, Listener, Planned, Quarantined, Summary, Tally
 from ingest.parsing.plugin import Parser, Plugins
+from ingest.processing import READING, Processing
 from ingest.run import Run, Wanted, opened
 from ingest.runners.local import LocalRunner
 from ingest.runners.runner import Runner
@@ -32,23 +21,18 @@ from ingest.sources.source import Changes, Source
 from ingest.upkeep import Upkeep
 from rag.cost.accountant import Accountant
 from rag.cost.meter import Work
-from rag.errors import NotFound, ParseError, SourceError, WorkerError
+from rag.errors import SourceError
 from rag.models.lockfile import entry, locate
 from rag.settings import IngestSettings, Settings
 from rag.store.catalog import Catalog
 from rag.store.generations import Generation, Generations, check, differences
 from rag.store.indexes import Indexes, recipe_of
-from rag.store.intake import Intake
 from rag.store.jobs import Jobs
 from rag.store.originals import Originals
-from rag.store.queue import Claim, Listed, Plan, Queue, Shelf
+from rag.store.queue import Listed, Plan, Queue, Shelf
 from rag.types import Principal
 
-# Raise it when chunks of the same bytes come out differently: every document is then indexed again.
-READING = "4"
-MAX_DEPTH = 5
 MANY = 10  # documents that do not all go at once without being asked
-INSIDE = "!/"  # between the uri of a container and the name of a part
 
 
 class Pipeline:
@@ -74,7 +58,6 @@ class Pipeline:
         self.settings = settings.model_copy(update={"ingest": ingest})
         self._runner, self.at_once = runner, at_once
         self.queue = Queue(catalog.database)
-        self.intake = Intake(catalog.database)
         self.jobs = Jobs(catalog.database)
         self.generations = Generations(catalog.database)
         self.upkeep = Upkeep(catalog, self.queue, indexes)
@@ -117,6 +100,8 @@ class Pipeline:
             # Paths given by hand: what an earlier run of other paths left is done too.
             fetching = source if source.name else self.anywhere()
             await self._work({source.name: fetching}, generation, run)
+            # Rights may have changed while their documents were in work.
+            await self.upkeep.regroup(generation)
             await self.upkeep.purge()
             await self.upkeep.tidy(generation)
         return run.summary()
@@ -222,7 +207,7 @@ class Pipeline:
                 waiting_bytes=size,
             )
         )
-        for name, reason in changes.problems:
+        for name, reason in (*changes.problems, *plan.problems()):
             run.tally(LeftOut(name, reason))
         if not wanted.retry:
             ids = [shelf.document_id(item.uri) for item in plan.quarantined]
@@ -232,80 +217,20 @@ class Pipeline:
     async def _work(self, sources: Mapping[str, Source], generation: Generation, run: Run) -> None:
         """Process what waits, if anything does: the parse workers take a second to start."""
         count, _ = await asyncio.to_thread(self.queue.waiting, sources.keys(), run.only)
-        if not count:
+        # What a paused run has still to do is held back, and so not among what waits.
+        if not count and not await asyncio.to_thread(run.paused):
             return
-        vectors = self.indexes.of(generation)
-        fetching = Fetching(Originals(self.settings.home), sources)
-        indexer = Indexer(vectors, fetching.bytes_of, run.tally, at_once=self.at_once)
-
-        async def process(claim: Claim, read: Read) -> None:
-            try:
-                await self._index(claim, read, indexer, generation.number, run.tally)
-            except ParseError as error:
-                await self._set_aside(claim, str(error), run.tally)
-            except NotFound:
-                run.tally.vanished += 1
-                await asyncio.to_thread(self.catalog.remove, claim.document_id)
-            except SourceError as error:
-                await self._after_a_failure(claim, error, run.tally)
-            except WorkerError as error:
-                # An index that cannot start is not the document's fault: it ends the run.
-                await vectors.info()
-                await self._after_a_failure(claim, error, run.tally)
-
-        await run.runner.work(self.queue, process, sources.keys(), job=run.only, paused=run.paused)
-
-    async def _index(self, claim: Claim, read: Read, indexer: Indexer, generation: int, tally: Tally) -> None:
-        if claim.attempts > self.settings.ingest.attempts:
-            raise ParseError(f"the program ended {claim.attempts} times while it worked on this document")
-        parsed = await indexer.read(claim, read)
-        if parsed.get("same"):
-            await asyncio.to_thread(self.queue.unchanged, claim.document_id)
-            tally(Unchanged(claim.uri))
-            return
-        parts = self._parts(claim, parsed.get("parts", ()))
-        take = partial(
-            self.intake.take,
-            claim,
-            parsed["sha256"],
-            parts=parts,
-            recipe=READING,
-            generation=generation,
-            worker=self.queue.worker,
+        vectors, fetching = self.indexes.of(generation), Fetching(Originals(self.settings.home), sources)
+        processing = Processing(
+            self.queue,
+            self.catalog,
+            Indexer(vectors, fetching.bytes_of, run.tally, self.catalog.is_filling, at_once=self.at_once),
+            generation,
+            run.tally,
+            reader_of=self.plugins.reader_of,
+            attempts=self.settings.ingest.attempts,
         )
-        filled = await indexer.fill(claim, parsed, take)
-        if filled is None:
-            return
-        if parts:
-            tally(Enqueued(claim.uri, len(parts)))
-        version, chunks = filled
-        if await asyncio.to_thread(self.catalog.publish, claim.document_id, version):
-            tally(Published(claim.uri, len(chunks)))
-
-    def _parts(self, claim: Claim, parts: Sequence[Mapping[str, Any]]) -> list[Listed]:
-        """The documents inside a document, unless they lie too deep."""
-        if claim.uri.count(INSIDE) >= MAX_DEPTH:
-            return []
-        return [
-            Listed(
-                uri=f"{claim.uri}{INSIDE}{part['name']}",
-                fingerprint=part["sha256"],
-                size_bytes=part["size"],
-                name=part["name"],
-                reader=self.plugins.reader_of(part["name"]),
-            )
-            for part in parts
-        ]
-
-    async def _after_a_failure(self, claim: Claim, error: Exception, tally: Tally) -> None:
-        """Try again what may have been bad luck, and set it aside when that happened too often."""
-        failures = await asyncio.to_thread(self.queue.fail, claim.document_id)
-        if failures >= self.settings.ingest.attempts:
-            await self._set_aside(claim, f"{failures} attempts failed, the last with: {error}", tally)
-
-    async def _set_aside(self, claim: Claim, reason: str, tally: Tally) -> None:
-        await asyncio.to_thread(self.catalog.quarantine, claim.document_id, reason)
-        tally(Quarantined(claim.uri, reason))
+        await run.runner.work(self.queue, processing.process, sources.keys(), job=run.only, paused=run.paused)
 
     @asynccontextmanager
     async def job(
@@ -342,11 +267,14 @@ class Pipeline:
 
 
 def refuse_a_sudden_end(changes: Changes, plan: Plan, wanted: Wanted) -> None:
-    """Raises SourceError for a source that had many documents and lists none: a disk that is not mounted
-    looks just like that."""
-    if not changes.items and not changes.gone and len(plan.gone) >= MANY and not wanted.allow_empty:
+    """Raises SourceError for a source that had many documents and lists none, and for one of its folders: a
+    disk that is not mounted looks just like that."""
+    ends = [] if changes.items or changes.gone else [("", len(plan.gone))]
+    ends += [(f" in {root}", count) for root, count in plan.emptied if root in changes.mounts]
+    where, count = max(ends, key=lambda end: end[1], default=("", 0))
+    if count >= MANY and not wanted.allow_empty:
         raise SourceError(
-            f"nothing is listed where {len(plan.gone)} documents were: is it mounted, is it reachable? "
+            f"nothing is listed{where} where {count} documents were: is it mounted, is it reachable? "
             "if they are meant to go: rag ingest --allow-empty"
         )
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ingest.indexing import Indexer, Read
+from ingest.indexing import Indexer, Read, Take
 from ingest.jobs import Listener, Planned, Published, Quarantined, Summary
 from ingest.pipeline import Pipeline
 from ingest.run import Run, Wanted
-from ingest.runners.runner import first
-from rag.errors import BadRequest, NotFound, Overloaded, ParseError
+from ingest.runners.runner import Rest
+from rag.errors import BadRequest, Forbidden, NotFound, Overloaded, ParseError, SourceError
 from rag.store.generations import Generation, differences
 from rag.store.indexes import recipe_of
+from rag.store.intake import Intake
 from rag.store.originals import Originals
 from rag.store.queue import Claim, Shelf
 
@@ -64,6 +65,7 @@ class Rebuild:
                     await self._pipeline.indexes.of(generation).optimize()
                     if not await asyncio.to_thread(self._generations.go_live, generation.number, failed):
                         break
+                await self._pipeline.upkeep.regroup(generation)
                 await self._pipeline.upkeep.drop_dead()
         return run.summary()
 
@@ -74,51 +76,47 @@ class Rebuild:
         await asyncio.to_thread(self._catalog.retire_versions, list(lost))
         await self._pipeline.upkeep.purge()
 
-    def _claims(self, generation: Generation, failed: Mapping[str, str]) -> deque[Claim]:
+    def _claims(self, generation: Generation, failed: Mapping[str, str]) -> list[Claim]:
         missing = [each for each in self._generations.outstanding(generation.number) if each not in failed]
-        return deque(self._pipeline.queue.look_at(missing))
+        return self._pipeline.queue.look_at(missing)
 
     async def _build(
-        self, waiting: deque[Claim], generation: Generation, failed: dict[str, str], run: Run
+        self, waiting: Sequence[Claim], generation: Generation, failed: dict[str, str], run: Run
     ) -> None:
         vectors = self._pipeline.indexes.of(generation)
         at_once = self._pipeline.at_once
-        indexer = Indexer(vectors, self._bytes_of, run.tally, at_once=at_once)
-        take = partial(self._pipeline.intake.take_again, generation=generation.number)
+        indexer = Indexer(vectors, self._bytes_of, run.tally, self._catalog.is_filling, at_once=at_once)
+        take = partial(Intake(self._catalog.database).take_again, generation=generation.number)
 
-        async def pull(number: int) -> None:
-            async with run.runner.reader(number) as read:
-                while waiting:
-                    await self._fill(waiting.popleft(), read, indexer, take, failed, run)
+        async def process(claim: Claim, read: Read) -> Rest | None:
+            try:
+                parsed = await indexer.read(claim, read)
+            except (ParseError, NotFound, SourceError, Forbidden) as error:
+                failed[claim.document_id] = NOT_THERE if isinstance(error, NotFound) else str(error)
+                run.tally(Quarantined(claim.uri, failed[claim.document_id]))
+                return None
+            return store(claim, parsed, await indexer.admit(claim, parsed))
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for number in range(min(run.runner.workers, len(waiting))):
-                    group.create_task(pull(number))
-        except* Exception as problems:
-            raise first(problems) from None
+        async def store(claim: Claim, parsed: Mapping[str, Any], admitted: int) -> None:
+            try:
+                await self._store(claim, parsed, indexer, partial(take, claim), run)
+            finally:
+                await indexer.discharge(admitted)
 
-    async def _fill(
-        self,
-        claim: Claim,
-        read: Read,
-        indexer: Indexer,
-        take: Callable[..., int | None],
-        failed: dict[str, str],
-        run: Run,
+        if waiting:
+            await run.runner.drain(partial(next, iter(waiting), None), process)
+
+    async def _store(
+        self, claim: Claim, parsed: Mapping[str, Any], indexer: Indexer, take: Take, run: Run
     ) -> None:
-        try:
-            parsed = await indexer.read(claim, read)
-            filled = await indexer.fill(claim, parsed, partial(take, claim))
-        except (ParseError, NotFound) as error:
-            failed[claim.document_id] = NOT_THERE if isinstance(error, NotFound) else str(error)
-            run.tally(Quarantined(claim.uri, failed[claim.document_id]))
-            return
+        filled = await indexer.fill(claim, parsed, take)
         if filled is None:
             return
         version, chunks = filled
         if await asyncio.to_thread(self._catalog.complete, version):
             run.tally(Published(claim.uri, len(chunks)))
+        else:
+            await indexer.forsake(version)
 
     def _bytes_of(self, claim: Claim) -> Path:
         """What we keep of a document, else the file that it is."""

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ingest.jobs import Listener, Summary, Tally
 from ingest.runners.runner import Runner
@@ -53,7 +53,6 @@ class Run:
         self.job, self.runner, self.tally, self.only = job, runner, tally, only
         self._jobs, self._queue, self._source = jobs, queue, source
         self._state = JobState.RUNNING
-        self._withdrawn = False
 
     def paused(self) -> bool:
         """Whether the run must wait; asked when there seems to be nothing to do.
@@ -77,14 +76,15 @@ class Run:
         waiting, size = self._queue.waiting({self._source}, self.only)
         plan, progress = asdict(self.tally.planned), self.tally.progress(waiting, size)
         self._state = self._jobs.report(self.job, plan=plan, progress=progress)
-        if self._state is JobState.CANCELLED and not self._withdrawn:
-            self._withdrawn = True
+        if self._state is JobState.CANCELLED:
+            # Each time: a long listing may still be entered.
             self._queue.withdraw(self.job)
 
     def summary(self) -> Summary:
         """The run as it ended."""
         stopped = "cancelled" if self._state is JobState.CANCELLED else ""
-        return self.tally.summary(time.monotonic() - self.tally.started, job=self.job, stopped=stopped)
+        summary = self.tally.summary(time.monotonic() - self.tally.started, job=self.job, stopped=stopped)
+        return replace(summary, waiting=tuple(self._queue.held_back(self._source).items()))
 
 
 @asynccontextmanager
@@ -100,6 +100,7 @@ async def opened(
 ) -> AsyncIterator[Run]:
     """A run, entered among the jobs and closed there however it ends; `only`: it goes on with that job."""
     await asyncio.to_thread(jobs.bury)
+    await asyncio.to_thread(queue.withdraw_cancelled)
     tally = Tally(listener, runner.workers)
     if only:
         tally.go_on(await asyncio.to_thread(jobs.reopen, only))

@@ -50,7 +50,8 @@ class Upkeep:
         known = await asyncio.to_thread(self._catalog.complete_versions, generation.number)
         await vectors.delete([each for each in indexed if each not in hidden and each not in known])
         short = {version: count for version, count in known.items() if indexed.get(version, 0) != count}
-        return {version: count for version, count in short.items() if await vectors.settle(version) != count}
+        settled = {version: await vectors.settle(version) for version in short}
+        return {version: count for version, count in short.items() if settled[version]["points"] != count}
 
     async def _restore(self, lost: Mapping[int, int], generation: Generation, tally: Tally) -> None:
         """Write lost points again; the documents of which that does not give all are queued."""
@@ -68,7 +69,7 @@ class Upkeep:
 
     async def regroup(self, generation: Generation) -> None:
         """Bring the rights of documents, which already bind every reader, into the index."""
-        rights = await asyncio.to_thread(self._queue.misgrouped)
+        rights = await asyncio.to_thread(self._queue.misgrouped, generation.number)
         if rights:
             await self._indexes.of(generation).regroup(rights)
             await asyncio.to_thread(self._queue.regrouped, rights)

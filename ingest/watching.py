@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from ingest.sources.folder import FolderSource
 from ingest.sources.source import Source
 from rag.errors import RagError, SettingsError
 
+RETRY_S = 60.0
 Sync = Callable[[Source, Wanted], Awaitable[None]]
 Tell = Callable[[str], None]
 Due = tuple[str, Source, Wanted]
@@ -30,16 +32,18 @@ async def watch(sources: Sequence[Due], declared: Sequence[Declared], sync: Sync
             raise SettingsError(f"source {name} cannot be watched: give it a schedule in ingest.toml")
     turn = asyncio.Lock()
 
-    async def once(name: str, source: Source, wanted: Wanted) -> None:
+    async def once(name: str, source: Source, wanted: Wanted) -> bool:
         async with turn:
             try:
                 await sync(source, wanted)
             except RagError as error:  # the next time may go better; the others go on in any case
                 tell(f"{name or 'paths'}: {error}")
+                return False
+        return True
 
     async def follow(name: str, source: Source, wanted: Wanted) -> None:
-        await once(name, source, wanted)
         if (schedule := schedules.get(name)) is not None:
+            await once(name, source, wanted)
             await by_the_clock(schedule, lambda: once(name, source, wanted))
         elif isinstance(source, FolderSource):
             await by_changes(source, lambda: once(name, source, wanted))
@@ -55,7 +59,7 @@ async def watch(sources: Sequence[Due], declared: Sequence[Declared], sync: Sync
 
 async def by_the_clock(
     schedule: Schedule,
-    act: Callable[[], Awaitable[None]],
+    act: Callable[[], Awaitable[object]],
     *,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -69,22 +73,27 @@ async def by_the_clock(
         await act()
 
 
-async def by_changes(source: FolderSource, act: Callable[[], Awaitable[None]]) -> None:
-    """Act after each change in a folder."""
+async def by_changes(source: FolderSource, act: Callable[[], Awaitable[bool]]) -> None:
+    """Act now and after each change in a folder; once more later when it did not go well."""
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
     stop = threading.Event()
 
     def look() -> None:
+        # The first look is before the first act, so that no change falls between the two.
         for _ in source.watch(stop=stop):
-            loop.call_soon_threadsafe(changed.set)
+            if not stop.is_set():
+                loop.call_soon_threadsafe(changed.set)
 
-    looking = asyncio.create_task(asyncio.to_thread(look))
+    # A thread of its own: it stays as long as we do, and the common ones are few.
+    threading.Thread(target=look, name="watch", daemon=True).start()
+    went_well = True
     try:
         while True:
-            await changed.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if went_well else RETRY_S):
+                    await changed.wait()
             changed.clear()
-            await act()
+            went_well = await act()
     finally:
         stop.set()
-        looking.cancel()

@@ -10,7 +10,6 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +39,6 @@ class SharedWorker:
 
     async def call(self, method: str, *, timeout_s: float | None = None, **args: Any) -> Any:
         return await (await self.start()).call(method, timeout_s=timeout_s, **args)
-
-    async def stream(self, method: str, **args: Any) -> AsyncIterator[Any]:
-        async with contextlib.aclosing((await self.start()).stream(method, **args)) as events:  # type: ignore[type-var]
-            async for event in events:
-                yield event
 
     async def start(self) -> Connection:
         async with self._starting:

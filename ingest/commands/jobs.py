@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from ingest import declaration
 from ingest.commands.deeds import record
 from ingest.commands.opening import Json, opened
 from ingest.commands.show import details, jobs_table, progress, show
+from ingest.commands.work import SOME_MISSING, Work, parsers_of, usual_config
 from ingest.jobs import Summary
+from ingest.run import Wanted
 from rag.store.jobs import Job, Jobs
+from rag.store.queue import UPLOADS
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Its id, as `rag jobs` prints it.")]
+Config = Annotated[
+    Path | None, typer.Option(help="The file that declares its source; else ingest.toml if it is here.")
+]
 
 EVERY_JOB = "all"  # what the audit log calls them
+ANYWHERE = ("", UPLOADS)  # sources whose documents any run can fetch
 HELP = "Runs of ingestion: see, pause, resume, cancel, retry. One may be put before others."
 
 app = typer.Typer(help=HELP, invoke_without_command=True)
@@ -63,25 +72,27 @@ def pause(context: typer.Context, job: JobId) -> None:
 
 
 @app.command()
-def resume(context: typer.Context, job: JobId) -> None:
+def resume(context: typer.Context, job: JobId, config: Config = None) -> None:
     """Let a paused run go on: where it waits, or here when its process has ended."""
     turn(context, job, "resume", Jobs.resume)
 
-    async def go_on() -> Summary | None:
+    async def go_on() -> tuple[Job, Summary | None]:
         async with opened(context) as system:
             pipeline = system.pipeline()
             found = await asyncio.to_thread(pipeline.jobs.get, job, system.principal)
-            if found.alive or found.source:
-                return None
+            if found.alive or found.source not in ANYWHERE:
+                return found, None
+            await pipeline.reconcile()
             with progress(quiet=False) as listener:
-                done: Summary = await pipeline.work(on_event=listener)
-                return done
+                return found, await pipeline.work(job=job, on_event=listener)
 
-    summary = asyncio.run(go_on())
+    found, summary = asyncio.run(go_on())
     if summary:
         show(summary)
+    elif found.alive:
+        typer.echo(f"{job} goes on")
     else:
-        typer.echo(f"{job} goes on (a run of a declared source: when rag ingest reads that source again)")
+        read_sources(context, [(found, found.waiting)], config)
 
 
 @app.command()
@@ -109,22 +120,64 @@ def priority(
 
 
 @app.command()
-def retry(context: typer.Context, job: Annotated[str | None, typer.Argument(metavar="[JOB]")] = None) -> None:
-    """Let quarantined documents wait again, of one run or all, and do them."""
+def retry(
+    context: typer.Context,
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]")] = None,
+    config: Config = None,
+) -> None:
+    """Let quarantined documents wait again, of one run or all, and do them: declared sources are read."""
 
-    async def again() -> tuple[int, Summary]:
+    async def again() -> tuple[int, list[tuple[Job, int]], Summary | None]:
         async with opened(context) as system:
             pipeline = system.pipeline()
+            runs = await asyncio.to_thread(pipeline.jobs.all, system.principal)
             if job:
-                await asyncio.to_thread(pipeline.jobs.get, job, system.principal)
+                runs = [await asyncio.to_thread(pipeline.jobs.get, job, system.principal)]
             count = await asyncio.to_thread(pipeline.queue.retry, job)
             record(system, "jobs.retry", job or EVERY_JOB)
+            waiting = await asyncio.to_thread(pipeline.queue.sources_waiting)
+            # The newest run of a source tells how it is read.
+            newest = {(run.collection, run.source): run for run in reversed(runs) if run.source in waiting}
+            declared = [(run, waiting[run.source]) for run in newest.values() if run.source not in ANYWHERE]
+            if job and declared:
+                return count, declared, None
             with progress(quiet=False) as listener:
-                return count, await pipeline.work(on_event=listener)
+                return count, declared, await pipeline.work(on_event=listener)
 
-    count, summary = asyncio.run(again())
+    count, declared, summary = asyncio.run(again())
     typer.echo(f"{count} documents tried again")
-    show(summary)
+    if summary:
+        show(summary)
+    read_sources(context, declared, config)
+
+
+def read_sources(context: typer.Context, runs: Sequence[tuple[Job, int]], config: Path | None) -> None:
+    """Read the declared sources of these runs as those did; of others say what waits, and for what.
+
+    Exit status as of `rag ingest`, 3 when a source is not declared here.
+    """
+    config = config or usual_config()
+    known = declaration.load(config) if config else ()
+    statuses = []
+    for run, waiting in runs:
+        declared = [each for each in known if (each.name, each.collection) == (run.source, run.collection)]
+        if declared:
+            # Readers as that run had them: a source without groups of its own is else read for everyone.
+            groups = tuple(run.wanted.get("groups", ("everyone",)))
+            wanted = Wanted(groups=groups, labels=tuple(run.wanted.get("labels", ())), priority=run.priority)
+            work = Work(context, wanted, [], declared, parsers_of(None, config))
+            statuses.append(asyncio.run(work.once(as_json=False)))
+        else:
+            statuses.append(SOME_MISSING)
+            where = f"{config} does not declare it" if config else "there is no ingest.toml here"
+            typer.secho(
+                f"{waiting} documents wait until source {run.source} is read, and {where}: "
+                f"rag ingest --config FILE --source {run.source}",
+                fg="yellow",
+                err=True,
+            )
+    if any(statuses):
+        raise typer.Exit(min(filter(None, statuses)))
 
 
 def turn(context: typer.Context, job: str, deed: str, change: Callable[[Jobs, str], None]) -> None:

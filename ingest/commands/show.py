@@ -84,6 +84,12 @@ def show(summary: Summary) -> None:
         )
     if summary.stopped:
         typer.secho(f"  {summary.job} was {summary.stopped}", fg="yellow", err=True)
+    for job, count in summary.waiting:
+        typer.secho(
+            f"  {count} documents wait in {job}, which is paused: rag jobs resume {job}",
+            fg="yellow",
+            err=True,
+        )
     for uri, reason in summary.quarantined:
         typer.secho(f"  quarantined {visible(uri)}: {visible(reason)}", fg="yellow", err=True)
     for uri, reason in summary.left_out:
@@ -158,6 +164,7 @@ def show_plan(
     name: str, plan: Plan, changes: Changes, expected: Forecast, documents: list[Document], as_json: bool
 ) -> None:
     """The difference between a source and the catalog, and what it will take to make it good."""
+    problems = (*changes.problems, *plan.problems())
     uris = {document.id: document.uri for document in documents}
     difference = {
         "new": [item.uri for item in plan.new],
@@ -167,7 +174,7 @@ def show_plan(
     }
     if as_json:
         counts = {"unchanged": len(plan.unchanged), "quarantined": len(plan.quarantined)}
-        found = {"source": name, **difference, **counts, "problems": changes.problems}
+        found = {"source": name, **difference, **counts, "problems": problems}
         typer.echo(json.dumps({**found, "forecast": asdict(expected)}, ensure_ascii=False, indent=2))
         return
     if name:
@@ -175,7 +182,7 @@ def show_plan(
     for sign, kind in (("+", "new"), ("~", "changed"), ("=", "regrouped"), ("-", "gone")):
         for uri in difference[kind]:
             typer.echo(f"{sign} {visible(uri)}")
-    for uri, reason in changes.problems:
+    for uri, reason in problems:
         typer.secho(f"! {visible(uri)}: {visible(reason)}", fg="yellow")
     typer.echo(f"{len(plan.unchanged)} unchanged, {len(plan.quarantined)} quarantined")
     typer.secho(str(expected), dim=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -63,7 +64,8 @@ class Work:
                             summaries.append(await pipeline.sync(source, wanted, on_event=listener))
                         record(system, INGESTED, summaries[-1].job)
                     except RagError as error:
-                        record(system, INGESTED, name, outcome=Result.FAILED)
+                        with contextlib.suppress(RagError):  # a full disk: what it kept us from says more
+                            record(system, INGESTED, name, outcome=Result.FAILED)
                         if not name:
                             raise
                         failed = True

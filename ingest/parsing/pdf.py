@@ -111,9 +111,9 @@ class Reader:
             self._unread += 1
             return []
 
-        def picture(degrees: int) -> bytes:
+        def picture(degrees: int) -> ocr.Picture:
             raster = page.render(dpi=scans.OCR_DPI, max_pixels=scans.MAX_OCR_PIXELS, grey=True, turn=degrees)
-            return scans.pgm(raster.pixels, raster.width, raster.height, raster.stride)
+            return scans.picture_of(raster.pixels, raster.width, raster.height, raster.stride)
 
         scale = page.scale(scans.OCR_DPI, scans.MAX_OCR_PIXELS)
         try:

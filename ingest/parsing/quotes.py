@@ -47,9 +47,12 @@ def marks(quote: Quote, pages: Mapping[int, Sequence[Letter]]) -> dict[int, list
     does not follow that order, rows from left to right and from top to bottom are tried.
     """
     best: list[tuple[int, Letter]] = []
+    chunk = keyed(quote.text)
+    start, end = (bisect_left(chunk.owners, place) for place in (quote.start, quote.end))
     for ordered in (list, as_seen):
         letters = [(page, letter) for page in sorted(pages) for letter in ordered(pages[page])]
-        found = [letters[place] for place in stretch(quote, [letter.text for _, letter in letters])]
+        page = keyed(letter.text for _, letter in letters)
+        found = [letters[place] for place in stretch(page, chunk.text, start, end)]
         if len(found) > len(best):
             best = found
     return {page: lines(letter for _, letter in part) for page, part in groupby(best, key=itemgetter(0))}
@@ -73,12 +76,10 @@ def as_seen(letters: Iterable[Letter]) -> list[Letter]:
     return [letter for row in rows for letter in row]
 
 
-def stretch(quote: Quote, letters: Sequence[str]) -> list[int]:
-    """Which of a page's letters are those of the quote."""
-    page, chunk = keyed(letters), keyed(quote.text)
-    start, end = (bisect_left(chunk.owners, place) for place in (quote.start, quote.end))
+def stretch(page: Key, chunk: str, start: int, end: int) -> list[int]:
+    """Which of a page's letters are those of chunk[start:end], the key of the quote."""
     found: list[int] = []
-    for first, last in runs(page.text, chunk.text, start, end):
+    for first, last in runs(page.text, chunk, start, end):
         found += range(page.owners[first], page.owners[last - 1] + 1)
     return found
 

@@ -18,7 +18,17 @@ from ingest.parsing.confinement import PROGRESS
 from ingest.parsing.detection import Format
 from ingest.parsing.parser import Options
 from ingest.ruler import Spans
-from rag.errors import Damaged, LimitExceeded, NoText, NotFound, ParseError, SettingsError, to_wire
+from rag.errors import (
+    Damaged,
+    LimitExceeded,
+    NoText,
+    NotFound,
+    ParseError,
+    SettingsError,
+    SourceError,
+    to_wire,
+)
+from rag.store.originals import no_room
 
 # Formats in which another parser may find text where ours found none; a scan stays a scan.
 OTHERS_MAY_FIND_TEXT = {Format.DOCX, Format.PPTX, Format.ODT, Format.EPUB, Format.HTML}
@@ -67,14 +77,22 @@ class Reading:
             problem: ParseError = LimitExceeded(f"reading it took more than {megabytes} MiB of memory")
         except RecursionError:
             problem = Damaged("it is nested too deeply")
-        except (NotFound, SettingsError) as error:
+        except (NotFound, SettingsError, SourceError) as error:
             return {"error": to_wire(error)}
         except ParseError as error:
             problem = error
+        except OSError as error:
+            # For the parts of this document, which is as good as any other.
+            if full := no_room(error, self._task.originals):
+                return {"error": to_wire(full)}
+            problem = self._failed(error)
         except Exception as error:  # the worker loop of one document: a parser's bug is its problem alone
-            name = self._kind.name if self._kind else self._reader or "first"
-            problem = Damaged(f"the {name} parser failed: {type(error).__name__}")
+            problem = self._failed(error)
         return {"error": to_wire(problem), "retry": self._is_worth_another(problem)}
+
+    def _failed(self, error: Exception) -> Damaged:
+        name = self._kind.name if self._kind else self._reader or "first"
+        return Damaged(f"the {name} parser failed: {type(error).__name__}")
 
     def _read(self) -> dict[str, Any]:
         data = self._bytes()
@@ -112,7 +130,8 @@ class Reading:
         except FileNotFoundError:
             raise NotFound("the file is gone") from None
         except OSError as error:
-            raise Damaged(f"the file cannot be opened: {error.strerror}") from None
+            # A disk or share that fails says nothing about the document.
+            raise SourceError(f"the file cannot be read: {error.strerror}") from None
 
     def _answer(self, document: ParsedDocument) -> dict[str, Any]:
         blocks, parts = document.blocks, [kept(part, self._task.originals) for part in document.parts]

@@ -29,7 +29,7 @@ DOUBTFUL_PAGE = 0.6  # a page recognised with less may lie on its side
 # darkened: a gamma of 2 costs nothing and leaves black and white where they are.
 DARKER = bytes(round(value * value / 255) for value in range(256))
 
-Turn = Callable[[int], bytes]
+Turn = Callable[[int], ocr.Picture]
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Recogniser:
     def read(self, picture: Turn, *, page: int, width: float, height: float, scale: float) -> list[Block]:
         """The paragraphs of a page in reading order.
 
-        `picture(degrees)` is the page as a PGM file, turned clockwise. `width` and `height`: of the page as
+        `picture(degrees)` is the page, turned clockwise. `width` and `height`: of the page as
         shown, in points; `scale`: pixels per point. Raises LimitExceeded when it takes too long.
         """
         upright = picture(0)
@@ -174,17 +174,17 @@ def read_frame(grey: Any, recogniser: Recogniser, number: int) -> list[Block]:
     dpi = float((grey.info.get("dpi") or (72, 72))[0] or 72)
     scale = dpi / 72 if dpi >= 1 else 1.0
 
-    def picture(degrees: int) -> bytes:
+    def picture(degrees: int) -> ocr.Picture:
         turned = grey.rotate(-degrees, expand=True) if degrees else grey
-        return pgm(turned.tobytes(), turned.width, turned.height, turned.width)
+        return picture_of(turned.tobytes(), turned.width, turned.height, turned.width)
 
     return recogniser.read(
         picture, page=number, width=grey.width / scale, height=grey.height / scale, scale=scale
     )
 
 
-def pgm(pixels: bytes, width: int, height: int, stride: int) -> bytes:
-    """Grey pixels, rows `stride` bytes apart, darkened, as a PGM file."""
+def picture_of(pixels: bytes, width: int, height: int, stride: int) -> ocr.Picture:
+    """Grey pixels, rows `stride` bytes apart, darkened."""
     if stride != width:
         pixels = b"".join(pixels[start : start + width] for start in range(0, height * stride, stride))
-    return b"P5 %d %d 255\n" % (width, height) + pixels[: width * height].translate(DARKER)
+    return ocr.Picture(pixels[: width * height].translate(DARKER), width, height)

@@ -65,7 +65,7 @@ def parse_json(data: bytes) -> ParsedDocument:
         values = [json.loads(text)]
     except ValueError:
         try:
-            values = [json.loads(line) for line in text.splitlines() if line.strip()]
+            values = [json.loads(line) for line in text.split("\n") if line.strip()]
         except ValueError:
             return parse_text(data)
     except RecursionError:

@@ -276,9 +276,6 @@ class PoolCaller:
         async with self._pool.one() as actor:
             return result_of(await actor.call.remote(method, timeout_s, args))
 
-    def stream(self, method: str, **args: Any) -> AsyncIterator[Any]:
-        raise NotImplementedError("an index has no method that streams")
-
     async def close(self) -> None:
         if self._pool:
             await self._pool.close()

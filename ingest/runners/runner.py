@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import Any
 
 from ingest.indexing import Read
 from rag.store.queue import Claim, Queue
@@ -15,13 +16,16 @@ from rag.store.queue import Claim, Queue
 LEASE_S = 60.0
 IDLE_S = 0.1
 
-Process = Callable[[Claim, Read], Awaitable[None]]
+# Reads a document. What is left to do of it then, if anything, is done while its reader goes on.
+Rest = Coroutine[Any, Any, None]
+Process = Callable[[Claim, Read], Awaitable[Rest | None]]
 
 
 class Runner(ABC):
     """Pulls documents from the queue until nothing is left that this run may do.
 
-    `workers`: how many documents are in flight at once, which bounds memory here and on the way.
+    `workers`: how many documents are read at once. How many are read and not stored yet is bounded by the
+    one who processes them.
     """
 
     workers: int
@@ -43,20 +47,41 @@ class Runner(ABC):
 
         A document may bring others with it, so nobody leaves while one is in work, or while `paused` says so.
         """
-        busy = Busy()
+        take = partial(queue.claim, lease_s=LEASE_S, sources=sources, job=job)
         heartbeat = asyncio.create_task(beat(queue))
+        try:
+            await self.drain(take, process, paused)
+        finally:
+            heartbeat.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await heartbeat
+            queue.release()
+
+    async def drain(
+        self, take: Callable[[], Claim | None], process: Process, paused: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Process what `take` gives until it gives nothing more. Raises the first error of any document."""
+        in_work = 0
+
+        def done(_: object) -> None:
+            nonlocal in_work
+            in_work -= 1
 
         async def pull(number: int) -> None:
+            nonlocal in_work
             async with self.reader(number) as read:
-                take = partial(queue.claim, lease_s=LEASE_S, sources=sources, job=job)
                 looks = 0
                 # Twice: a run may be resumed between looking for work and asking whether it is paused.
                 while looks < 2:
-                    if claim := await asyncio.to_thread(take):
-                        with busy:
-                            await process(claim, read)
+                    if claim := await to_the_end(take):
+                        in_work += 1
+                        rest = await process(claim, read)
+                        if rest:
+                            group.create_task(rest).add_done_callback(done)
+                        else:
+                            done(claim)
                         looks = 0
-                    elif busy.now or await asyncio.to_thread(paused):
+                    elif in_work or await asyncio.to_thread(paused):
                         await asyncio.sleep(IDLE_S)
                         looks = 0
                     else:
@@ -68,24 +93,16 @@ class Runner(ABC):
                     group.create_task(pull(number))
         except* Exception as problems:
             raise first(problems) from None
-        finally:
-            heartbeat.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await heartbeat
-            queue.release()
 
 
-class Busy:
-    """Counts the documents in work."""
-
-    def __init__(self) -> None:
-        self.now = 0
-
-    def __enter__(self) -> None:
-        self.now += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.now -= 1
+async def to_the_end(take: Callable[[], Claim | None]) -> Claim | None:
+    """What a thread takes. Who is cancelled waits for it too: claimed after the release it would be stuck."""
+    taking = asyncio.create_task(asyncio.to_thread(take))
+    try:
+        return await asyncio.shield(taking)
+    except asyncio.CancelledError:
+        await asyncio.wait([taking])
+        raise
 
 
 async def beat(queue: Queue) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ingest.sources.selection import Selection, is_storable, shown
 from ingest.sources.source import Changes
-from rag.errors import LimitExceeded, NotFound, SourceError
+from rag.errors import Forbidden, LimitExceeded, NotFound, SourceError
 from rag.store.queue import Listed, is_under
 
 # File systems keep times as coarsely as this; what changed so recently may change again without a trace.
@@ -27,6 +27,7 @@ NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP
 
 LEADS_OUT = 'is a link that leads out of the folder: name its target as a source too, or set links = "all"'
 LEADS_NOWHERE = "is a link to something that is not there"
+UNREADABLE = "it may not be read by this user"
 NO_FILE = "is no file but a pipe, a socket or a device"
 
 Readers = frozenset[str] | None  # None: everybody
@@ -98,30 +99,34 @@ class FolderSource:
             problems += walk.problems
             if walk.is_complete:
                 complete.append(root.as_posix())
-        return Changes(tuple(items.values()), tuple(complete), problems=tuple(problems))
+        roots = tuple(complete)
+        return Changes(tuple(items.values()), roots, problems=tuple(problems), mounts=roots)
 
     def fetch(self, uri: str, into: Path) -> Path:
-        """The file itself. Raises NotFound, SourceError where it cannot be read, LimitExceeded."""
-        path = Path(uri)
-        if not any(is_under(uri, root.as_posix()) for root in self._roots) or not path.is_file():
+        """The file itself. Raises NotFound, LimitExceeded, Forbidden while it may not be read by us, and
+        SourceError for a disk or share that fails."""
+        about = looked_at(uri) if any(is_under(uri, root.as_posix()) for root in self._roots) else None
+        if about is None or not stat.S_ISREG(about.st_mode):
             raise NotFound(f"no file {shown(uri)}")
         if self._leads_out(uri):
-            raise SourceError(f"{shown(uri)} {LEADS_OUT}")
-        if (size := path.stat().st_size) > self._max_file_bytes:
-            raise LimitExceeded(f"{size} bytes; ingest.max_file_bytes allows {self._max_file_bytes}")
-        if not os.access(path, os.R_OK):
-            raise SourceError(f"{uri} may not be read by this user")
-        return path
+            raise Forbidden(f"{shown(uri)} {LEADS_OUT}")
+        if about.st_size > self._max_file_bytes:
+            raise LimitExceeded(f"{about.st_size} bytes; ingest.max_file_bytes allows {self._max_file_bytes}")
+        if not os.access(uri, os.R_OK):
+            raise Forbidden(UNREADABLE)
+        return Path(uri)
 
     def watch(
         self, *, stop: threading.Event, interval_s: float = 2.0, settle_s: float = 1.0
     ) -> Iterator[None]:
-        """Yield after changes, once it has been quiet for `settle_s`, at the latest after ten times that.
+        """Yield after the first look, then after changes, once it has been quiet for `settle_s`, at the
+        latest after ten times that.
 
         Looks, rather than asking the kernel: that also works on network file systems and in containers. Large
         trees take long to look at, so pauses grow to keep it under 5 % of one core. Ends when `stop` is set.
         """
         before, pause = self._glance(), interval_s
+        yield
         while not stop.wait(pause):
             started = time.monotonic()
             now = self._glance()
@@ -143,7 +148,7 @@ class FolderSource:
         for root in self._roots:
             try:
                 items |= self._walk(root, None).items
-            except (NotFound, SourceError):
+            except (NotFound, SourceError, OSError):
                 continue
         return items
 
@@ -239,6 +244,18 @@ class FolderSource:
             return within
         group = frozenset({group_name(about.st_gid)} if about.st_mode & group_bit else ())
         return group if within is None else group & within
+
+
+def looked_at(uri: str) -> os.stat_result | None:
+    """What the file system says of a path; None: nothing is there. Raises Forbidden or SourceError."""
+    try:
+        return os.stat(uri)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError:
+        raise Forbidden(UNREADABLE) from None
+    except OSError as error:
+        raise SourceError(f"{shown(uri)} cannot be looked at: {error.strerror}") from None
 
 
 def identity(about: os.stat_result) -> tuple[int, int]:

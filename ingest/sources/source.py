@@ -15,7 +15,8 @@ class Changes:
 
     Below each uri of `roots` the list is complete: what the catalog holds there beyond `items` is gone.
     `gone`: uris that the source says it deleted. `cursor`: hand it in next time; empty: none.
-    `problems`: names with the reason why they could not be listed.
+    `problems`: names with the reason why they could not be listed. `mounts`: those of `roots` that look empty
+    when what belongs there is not mounted.
     """
 
     items: tuple[Listed, ...]
@@ -23,6 +24,7 @@ class Changes:
     gone: tuple[str, ...] = ()
     cursor: str = ""
     problems: tuple[tuple[str, str], ...] = ()
+    mounts: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -43,8 +45,8 @@ class Source(Protocol):
     def fetch(self, uri: str, into: Path) -> Path:
         """A file with the bytes: one that is there already, or `into`, which this call writes.
 
-        Raises NotFound when the document is gone meanwhile, SourceError when it cannot be had now,
-        LimitExceeded when it is larger than ingest.max_file_bytes.
+        Raises NotFound when the document is gone meanwhile, SourceError when it cannot be had now, Forbidden
+        when it is refused to us until it changes, LimitExceeded over ingest.max_file_bytes.
         """
         ...
 

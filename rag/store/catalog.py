@@ -25,8 +25,10 @@ from sqlalchemy import (
     update,
 )
 
+from rag.errors import IndexUnavailable
 from rag.store.database import Database, batches
-from rag.store.tables import chunks, documents, versions
+from rag.store.generations import GenerationState
+from rag.store.tables import chunks, documents, generations, versions
 from rag.store.versions import (
     ANSWERING,
     COMPLETE,
@@ -217,7 +219,7 @@ class Catalog:
             row = connection.execute(select(documents).where(documents.c.id == document_id)).first()
             if row is None or (worker is not None and row.worker != worker):
                 return None
-            return add_version(connection, row, about, generation=generation)
+            return add_version(connection, row, about, (row.groups, row.labels), generation=generation)
 
     def save_chunks(self, version: int, pieces: Sequence[Chunk]) -> None:
         """Store the chunks of a version that is being filled, replacing what it had."""
@@ -229,9 +231,11 @@ class Catalog:
         """Let a filled version answer and retire all others of the document, in one transaction.
 
         False, and nothing changes, when the version was retired meanwhile: another worker took over, or the
-        document changed again or was removed.
+        document changed again or was removed. Raises IndexUnavailable for a version of a generation that
+        does not answer any more.
         """
         with self.database.writing() as connection:
+            check_generation(connection, version)
             done = connection.execute(
                 update(versions)
                 .where(versions.c.version == version, versions.c.status == VersionStatus.FILLING)
@@ -255,6 +259,12 @@ class Catalog:
             )
             return True
 
+    def is_filling(self, version: int) -> bool:
+        """Whether somebody still wants this version; else it was retired, and perhaps forgotten."""
+        query = select(versions.c.status).where(versions.c.version == version)
+        with self.database.reading() as connection:
+            return connection.execute(query).scalar() == VersionStatus.FILLING
+
     def complete(self, version: int) -> bool:
         """Mark a filled version of a generation that is being built; False when it was retired meanwhile."""
         with self.database.writing() as connection:
@@ -264,16 +274,6 @@ class Catalog:
                 .values(status=VersionStatus.BUILT, published_at=time.time())
             )
             return done.rowcount == 1
-
-    def quarantine(self, document_id: str, reason: str) -> None:
-        """Set a document aside with the reason. Its last live version, if it has one, keeps answering."""
-        with self.database.writing() as connection:
-            retire(connection, document_id, VersionStatus.FILLING)
-            connection.execute(
-                update(documents)
-                .where(documents.c.id == document_id)
-                .values(state=DocumentState.QUARANTINED, reason=reason, worker=None, lease_until=None)
-            )
 
     def remove(self, document_id: str) -> None:
         """Forget a document and the parts in it; they stop answering at once.
@@ -362,6 +362,15 @@ def remove_one(connection: Connection, document_id: str) -> None:
         remove_one(connection, part)
     connection.execute(delete(documents).where(documents.c.id == document_id))
     retire(connection, document_id, VersionStatus.FILLING, *COMPLETE)
+
+
+def check_generation(connection: Connection, version: int) -> None:
+    """Raises IndexUnavailable for a version that nobody would find, since another generation answers."""
+    of_version = select(versions.c.generation).where(versions.c.version == version).scalar_subquery()
+    live = generations.c.state == GenerationState.LIVE
+    query = select(generations.c.generation).where(live, generations.c.generation != of_version)
+    if (other := connection.execute(query).scalar()) is not None:
+        raise IndexUnavailable(f"generation {other} of the index went live meanwhile; ingest again")
 
 
 def may_read(row: Row[Any], principal: Principal) -> bool:

@@ -63,16 +63,20 @@ class EdgePoints:
     def upsert(self, points: Sequence[Point]) -> None:
         numbers = sum(point.tokens.size for point in points if point.tokens is not None)
         self._refuse_a_full_disk(BYTES_PER_POINT * len(points) + BYTES_PER_TOKEN_NUMBER * numbers)
-        written = [edge.Point(point.id, self._vectors_of(point), point.payload()) for point in points]
+        written = [
+            edge.Point(point.id, point.vectors(self._sparse, edge.SparseVector), point.payload())
+            for point in points
+        ]
         with Translated("write to"):
             self._shard.update(edge.UpdateOperation.upsert_points(written))
 
-    def settle(self, version: int) -> int:
+    def settle(self, versions: Sequence[int]) -> list[int]:
         self._refuse_a_full_disk(0)
         with Translated("write to"):
             # Edge promises durability only for what was flushed.
             self._shard.flush()
-            return self._shard.count(edge.CountRequest(filter=filter_of(version_filter([version]))))
+            counted = (edge.CountRequest(filter=filter_of(version_filter([each]))) for each in versions)
+            return [self._shard.count(each) for each in counted]
 
     def delete(self, versions: Sequence[int]) -> None:
         self._refuse_a_full_disk(0)
@@ -150,14 +154,6 @@ class EdgePoints:
 
     def close(self) -> None:
         self._shard.close()
-
-    def _vectors_of(self, point: Point) -> dict[str, Any]:
-        vectors: dict[str, Any] = {DENSE: list(point.dense)}
-        if point.sparse.indices:
-            vectors[self._sparse] = edge.SparseVector(point.sparse.indices, point.sparse.values)
-        if point.tokens is not None and len(point.tokens):
-            vectors[TOKENS] = point.tokens.tolist()
-        return vectors
 
     def _open(self) -> edge.EdgeShard:
         self.folder.parent.mkdir(parents=True, exist_ok=True)

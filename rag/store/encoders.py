@@ -63,6 +63,7 @@ def open_encoders(settings: EmbeddingSettings, home: Path) -> Encoders:
         dimensions=settings.dimensions,
         threads=threads,
         batch_tokens=settings.batch_tokens,
+        runtime=settings.runtime,
     )
     sparse, sparse_made_by = open_sparse(settings.sparse, home, threads)
     tokens, late_made_by = open_late(settings.late_interaction, home, threads)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rag.child import Inbox, answer
+from rag.child import Inbox, Request, answer, answer_together
 from rag.embedding.embedder import Embedder
 from rag.embedding.embedder import Vectors as Matrix
 from rag.embedding.kept import KeptVectors
@@ -16,10 +16,11 @@ from rag.settings import EmbeddingSettings, StoreSettings
 from rag.store.access import Access
 from rag.store.encoders import open_encoders
 from rag.store.opening import drop_points, open_points
-from rag.store.points import GRAPH_FROM_POINTS, Hits, Point
+from rag.store.points import GRAPH_FROM_POINTS, Hits
 from rag.store.stamp import Stamp, open_folder, read_stamp, write_stamp
+from rag.store.writing import Written, company, points_of, shares
 
-URGENT, PATIENT = 0, 5
+URGENT, PATIENT, LAST = 0, 5, 6
 # Tokens: among 24 sentences one is often long, and the others were padded to it (300 ms, now 80).
 SENTENCES_AT_ONCE = 320
 GRAPH_S_PER_POINT = 3e-4  # on two cores, with both vectors, int8; everything is merged each time
@@ -57,7 +58,9 @@ class IndexService:
         "info": URGENT,
         # Somebody may have lost a right: that does not wait for an upsert.
         "regroup": URGENT,
-        "settle": PATIENT,
+        # Behind what waits to be written, so that one flush serves it too. That comes to an end: a run hands
+        # in no more than its room until some of it is settled (ingest/indexing.py).
+        "settle": LAST,
         "upsert": PATIENT,
         "delete": PATIENT,
         "versions": PATIENT,
@@ -96,8 +99,17 @@ class IndexService:
     def run(self, inbox: Inbox) -> None:
         """Serve until the inbox closes. It is kept, so that an upsert can let questions by."""
         self._inbox = inbox
+        # A forward pass and a flush cost little more for many small documents than for one.
+        together: dict[str, Callable[[Sequence[dict[str, Any]]], list[Any]]] = {
+            "upsert": lambda calls: self._write([Written(**args) for args in calls]),
+            "settle": lambda calls: self._settle([args["version"] for args in calls]),
+        }
         while not inbox.closed and (request := inbox.get()):
-            if not request.cancelled:
+            if request.cancelled:
+                continue
+            if request.method in together:
+                answer_together(together[request.method], company(request, inbox))
+            else:
                 answer(self, request)
 
     def upsert(
@@ -109,38 +121,31 @@ class IndexService:
         chunks: list[dict[str, Any]],
         labels: Sequence[str] = (),
     ) -> dict[str, Any]:
-        texts = [text_of(chunk) for chunk in chunks]
+        return self._write([Written(version, tenant, collection, groups, chunks, labels)])[0]
+
+    def _write(self, all_written: Sequence[Written]) -> list[dict[str, Any]]:
+        """Embed and store the chunks of several versions; what each had of it."""
+        texts = [text for written in all_written for text in written.texts]
         started = time.perf_counter()
         pause = self._let_questions_by
         vectors = self._embedder.embed_documents(texts, pause=pause)
         terms = self._encoders.sparse.encode_documents(texts, pause=pause)
         tokens = self._tokens.encode_documents(texts, pause=pause) if self._tokens else [None] * len(texts)
         embedded = time.perf_counter()
-        points = [
-            Point(
-                id=chunk["id"],
-                dense=vector.tolist(),
-                sparse=weights,
-                tenant=tenant,
-                collection=collection,
-                groups=tuple(groups),
-                version=version,
-                labels=tuple(labels),
-                tokens=of_tokens,
-            )
-            for chunk, vector, weights, of_tokens in zip(chunks, vectors, terms, tokens, strict=True)
-        ]
+        points = points_of(all_written, vectors, terms, tokens)
         if points:
             self._points.upsert(points)
-        return {
-            "points": len(points),
-            "tokens": sum(self._embedder.count(texts)),
-            "embed_s": embedded - started,
-            "write_s": time.perf_counter() - embedded,
-        }
+        took = (embedded - started, time.perf_counter() - embedded)
+        return shares(all_written, self._embedder.count(texts), *took)
 
-    def settle(self, version: int) -> dict[str, int]:
-        return {"points": self._points.settle(version)}
+    def settle(self, version: int) -> dict[str, Any]:
+        return self._settle([version])[0]
+
+    def _settle(self, versions: Sequence[int]) -> list[dict[str, Any]]:
+        started = time.perf_counter()
+        counts = self._points.settle(versions)
+        share_s = (time.perf_counter() - started) / len(versions)
+        return [{"points": count, "flush_s": share_s} for count in counts]
 
     def delete(self, versions: list[int]) -> None:
         if versions:
@@ -246,10 +251,7 @@ class IndexService:
 
     def _let_questions_by(self) -> None:
         """Answer every question that waits; called between the forward passes of an upsert."""
-        while self._inbox and (request := self._inbox.get(timeout_s=0)):
-            if self.ranks.get(request.method, URGENT) != URGENT:
-                self._inbox.put(request)
-                return
+        while self._inbox and (request := self._inbox.get_if(is_urgent)):
             if not request.cancelled:
                 answer(self, request)
 
@@ -274,17 +276,16 @@ class IndexService:
         return theirs
 
 
+def is_urgent(request: Request) -> bool:
+    return IndexService.ranks.get(request.method, URGENT) == URGENT
+
+
 def truncation(embedder: Embedder) -> str:
     """What `info` says of vectors that were cut; empty when they are whole."""
     if embedder.dim == embedder.full_dim:
         return ""
     trained = "made for it" if embedder.trained_for_truncation else "not known to be made for it"
     return f"{embedder.dim} of {embedder.full_dim} numbers are kept; the model is {trained}"
-
-
-def text_of(chunk: dict[str, Any]) -> str:
-    """What is encoded of a chunk: its text below its heading."""
-    return f"{chunk['heading']}\n{chunk['text']}" if chunk.get("heading") else str(chunk["text"])
 
 
 def access_from(fields: dict[str, Any]) -> Access:

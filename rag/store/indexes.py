@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from rag.errors import IndexUnavailable
@@ -71,11 +70,6 @@ class LiveCaller:
         if method == "search" and worker not in self._found:
             await self._refuse_a_lost_index(worker)
         return await worker.call(method, timeout_s=timeout_s, **args)
-
-    async def stream(self, method: str, **args: Any) -> AsyncIterator[Any]:
-        async with contextlib.aclosing((await self._now()).stream(method, **args)) as events:  # type: ignore[type-var]
-            async for event in events:
-                yield event
 
     async def _refuse_a_lost_index(self, worker: SharedWorker) -> None:
         """An index that was deleted, or is filled again, finds little: that must not read as "not there"."""

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from rag.store.database import Database
 from rag.store.plan import Listed
-from rag.store.queue import IN_WORK, Claim, replace_parts
+from rag.store.queue import Claim, held, replace_parts
 from rag.store.tables import documents
 from rag.store.versions import Cut, Description, add_version
 from rag.types import DocumentState
@@ -37,11 +37,10 @@ class Intake:
         `parts`: the documents in it, which wait to be read by `recipe`. None, and nothing changes, when the
         claim of the worker was taken away.
         """
-        ours = (documents.c.worker == worker, documents.c.state.in_(IN_WORK))
         with self._database.writing() as connection:
             row = connection.execute(
                 update(documents)
-                .where(documents.c.id == claim.document_id, *ours)
+                .where(*held(claim, worker))
                 .values(sha256=sha256, state=DocumentState.EMBEDDING)
                 .returning(documents)
             ).first()
@@ -49,11 +48,13 @@ class Intake:
                 return None
             # In the same transaction: once the container is published nobody looks for its parts any more.
             replace_parts(connection, claim, parts, recipe)
-            return add_version(connection, row, about, generation=generation, cut=cut)
+            return add_version(connection, row, about, claim.rights, generation=generation, cut=cut)
 
     def take_again(self, claim: Claim, about: Description, cut: Cut, *, generation: int) -> int | None:
         """The same for a generation that is built beside the live one; None when the document is gone."""
         with self._database.writing() as connection:
             query = select(documents).where(documents.c.id == claim.document_id)
             row = connection.execute(query).first()
-            return add_version(connection, row, about, generation=generation, cut=cut) if row else None
+            if row is None:
+                return None
+            return add_version(connection, row, about, claim.rights, generation=generation, cut=cut)

@@ -10,6 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from rag.errors import DiskFull
+from rag.store.copying import FULL
+
 FOLDER = "originals"
 MARK = "swept"
 DAY_S = 86_400.0
@@ -76,3 +79,10 @@ class Originals:
     def _files(self) -> Iterator[Path]:
         if self.folder.is_dir():
             yield from (file for file in self.folder.rglob("*") if file.is_file())
+
+
+def no_room(error: OSError, folder: Path | str) -> DiskFull | None:
+    """What an error of writing below a folder of originals means if its disk is full; None: another error."""
+    if error.errno not in FULL:
+        return None
+    return DiskFull(f"no space is left in {folder}: free some, and ingest again")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -41,6 +41,15 @@ class Point:
     labels: tuple[str, ...] = ()
     tokens: Vectors | None = None
 
+    def vectors(self, sparse: str, as_sparse: Callable[[list[int], list[float]], Any]) -> dict[str, Any]:
+        """Its vectors by name, as Qdrant's clients take them; `as_sparse` makes the client's sparse one."""
+        found: dict[str, Any] = {DENSE: list(self.dense)}
+        if self.sparse.indices:
+            found[sparse] = as_sparse(self.sparse.indices, self.sparse.values)
+        if self.tokens is not None and len(self.tokens):
+            found[TOKENS] = self.tokens.tolist()
+        return found
+
     def payload(self) -> dict[str, Any]:
         """What filters need. Text stays in the database: the index keeps what is deleted on disk."""
         return {
@@ -58,8 +67,8 @@ class PointStore(Protocol):
         """Write points; one with a known id replaces what it had."""
         ...
 
-    def settle(self, version: int) -> int:
-        """Make everything written durable; the number of points of that version."""
+    def settle(self, versions: Sequence[int]) -> list[int]:
+        """Make everything written durable; the number of points of each of these versions."""
         ...
 
     def delete(self, versions: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Row,
     Text,
     and_,
+    case,
     cast,
     func,
     insert,
@@ -37,6 +39,13 @@ HELD_JOBS = (JobState.PAUSED, JobState.CANCELLED)
 UPLOADS = "upload"  # the source of documents that came over the API; we keep their bytes
 # Taken from one file: archives in archives would else make a million documents of 200 KB.
 MAX_PARTS = 10_000
+
+
+class Until(StrEnum):
+    """How long a document stays set aside."""
+
+    CHANGED = "changed"
+    NEXT_RUN = "next run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,16 @@ class Claim:
     priority: int = 0
     known_sha256: str = ""
     reader: str = ""
+
+    @property
+    def rights(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Groups and labels as they were when it was claimed, which its points are given."""
+        return self.groups, self.labels
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its bytes are with us and not at a source; `fingerprint` is their digest then."""
+        return self.parent is not None or self.source == UPLOADS
 
 
 class Queue:
@@ -105,13 +124,15 @@ class Queue:
                 for each in family(connection, document_id):
                     connection.execute(update(documents).where(documents.c.id == each).values(rights))
 
-    def misgrouped(self) -> dict[int, tuple[list[str], list[str]]]:
-        """Live versions whose points still carry old rights, with the groups and labels they should have."""
+    def misgrouped(self, generation: int) -> dict[int, tuple[list[str], list[str]]]:
+        """Live versions of a generation whose points still carry old rights, with the groups and labels they
+        should have."""
         indexed = [cast(versions.c[name], Text) for name in ("groups", "labels")]
         wanted = [cast(documents.c[name], Text) for name in ("groups", "labels")]
         query = (
             select(versions.c.version, documents.c.groups, documents.c.labels)
             .join(documents, documents.c.live_version == versions.c.version)
+            .where(versions.c.generation == generation)
             .where(or_(*(one != other for one, other in zip(indexed, wanted, strict=True))))
         )
         with self._database.reading() as connection:
@@ -184,6 +205,28 @@ class Queue:
             count, size = connection.execute(query).one()
             return int(count), int(size)
 
+    def sources_waiting(self) -> dict[str, int]:
+        """How many documents of each source wait for a run of it; of uploads and paths, for any run."""
+        query = (
+            select(documents.c.source, func.count())
+            .where(documents.c.state.in_(TO_DO), *self._claimable(None, None))
+            .group_by(documents.c.source)
+        )
+        with self._database.reading() as connection:
+            return {source: count for source, count in connection.execute(query)}
+
+    def held_back(self, source: str) -> dict[str, int]:
+        """How many documents of a source wait in each paused job."""
+        paused = jobs.c.state == JobState.PAUSED
+        query = (
+            select(documents.c.job, func.count())
+            .join(jobs, jobs.c.id == documents.c.job)
+            .where(paused, documents.c.source == source, documents.c.state.in_(TO_DO))
+            .group_by(documents.c.job)
+        )
+        with self._database.reading() as connection:
+            return {job: count for job, count in connection.execute(query)}
+
     def jobs_with_uploads(self) -> list[str | None]:
         """Jobs whose uploads wait for somebody, oldest first; None stands for uploads of no job.
 
@@ -216,72 +259,100 @@ class Queue:
                 .values(lease_until=self._clock() + lease_s)
             )
 
-    def release(self, document_id: str | None = None) -> None:
-        """Give one claim back, or all of ours: the work stops for a reason that is not the document's."""
+    def release(self) -> None:
+        """Give all our claims back: the work stops for a reason that is not the documents'."""
         with self._database.writing() as connection:
-            connection.execute(
-                update(documents)
-                .where(self._is_ours(document_id))
-                .values(state=DocumentState.PENDING, worker=None, lease_until=None)
-            )
-
-    def fail(self, document_id: str) -> int:
-        """Give a claim back after a worker died over it; returns how many have."""
-        with self._database.writing() as connection:
-            ours = self._is_ours(document_id)
+            ours = and_(documents.c.worker == self.worker, documents.c.state.in_(IN_WORK))
             connection.execute(
                 update(documents)
                 .where(ours)
-                .values(
-                    state=DocumentState.PENDING,
-                    worker=None,
-                    lease_until=None,
-                    attempts=documents.c.attempts + 1,
-                )
+                .values(state=DocumentState.PENDING, worker=None, lease_until=None)
             )
-            query = select(documents.c.attempts).where(documents.c.id == document_id)
-            return int(connection.execute(query).scalar() or 0)
 
-    def unchanged(self, document_id: str) -> None:
+    def fail(self, claim: Claim) -> None:
+        """Give a claim back after a worker died over it, and count that."""
+        again = {"state": DocumentState.PENDING, "worker": None, "lease_until": None}
+        with self._database.writing() as connection:
+            counted = update(documents).where(*held(claim, self.worker))
+            connection.execute(counted.values(**again, attempts=documents.c.attempts + 1))
+
+    def unchanged(self, claim: Claim) -> None:
         """Only the looks of our document changed, not its bytes: what is live stays."""
         with self._database.writing() as connection:
             connection.execute(
                 update(documents)
-                .where(self._is_ours(document_id))
+                .where(*held(claim, self.worker))
                 .values(
                     state=DocumentState.LIVE, reason="", attempts=0, worker=None, lease_until=None, job=None
                 )
             )
+
+    def set_aside(self, claim: Claim, reason: str, *, until: Until = Until.CHANGED) -> bool:
+        """Quarantine a document that is ours with the reason. Its last live version keeps answering.
+
+        False, and nothing changes, when the claim was taken away: there is newer content that nobody tried.
+        """
+        values = {"state": DocumentState.QUARANTINED, "reason": reason, "worker": None, "lease_until": None}
+        # Without a fingerprint the next run sees it as changed.
+        values |= {"fingerprint": ""} if until is Until.NEXT_RUN and not claim.is_kept else {}
+        with self._database.writing() as connection:
+            ours = update(documents).where(*held(claim, self.worker)).values(values)
+            if connection.execute(ours).rowcount == 0:
+                return False
+            retire(connection, claim.document_id, VersionStatus.FILLING)
+            return True
+
+    def vanished(self, claim: Claim) -> bool | None:
+        """Our document is not at its source any more; whether it was forgotten. None: it is not ours now.
+
+        One that answers goes on until a listing of the source says that it is gone: a source that is cut off
+        while it is read looks just like that.
+        """
+        with self._database.writing() as connection:
+            ours = held(claim, self.worker)
+            row = connection.execute(select(documents.c.live_version).where(*ours)).first()
+            if row is None:
+                return None
+            if row.live_version is None:
+                remove_one(connection, claim.document_id)
+                return True
+            keep_live(connection, claim.document_id)
+            return False
 
     def retry(self, job: str | None = None) -> int:
         """Let quarantined documents wait again, all or those of a job; how many."""
         with self._database.writing() as connection:
             condition = [documents.c.state == DocumentState.QUARANTINED]
             condition += [documents.c.job == job] if job else []
-            done = connection.execute(
-                update(documents).where(*condition).values(state=DocumentState.PENDING, reason="", attempts=0)
-            )
-            return int(done.rowcount)
+            # With a cancelled run they would wait for ever.
+            over = documents.c.job.in_(select(jobs.c.id).where(jobs.c.state == JobState.CANCELLED))
+            again = {"state": DocumentState.PENDING, "reason": "", "attempts": 0}
+            again["job"] = case((over, None), else_=documents.c.job)
+            return int(connection.execute(update(documents).where(*condition).values(again)).rowcount)
 
     def withdraw(self, job: str) -> int:
         """Take back what a job still has to do: what is live stays so, what never was goes. How many."""
         with self._database.writing() as connection:
-            query = select(documents.c.id, documents.c.live_version).where(
+            query = select(documents.c.id, documents.c.live_version, documents.c.parent).where(
                 documents.c.job == job, documents.c.state.in_(TO_DO)
             )
             rows = connection.execute(query).all()
             for row in rows:
+                read_again(connection, row.parent)
                 if row.live_version is None:
                     remove_one(connection, row.id)
                 else:
-                    retire(connection, row.id, VersionStatus.FILLING)
-                    # Without a fingerprint the next run sees it as changed.
-                    connection.execute(
-                        update(documents)
-                        .where(documents.c.id == row.id)
-                        .values(state=DocumentState.LIVE, fingerprint="", worker=None, lease_until=None)
-                    )
+                    keep_live(connection, row.id)
             return len(rows)
+
+    def withdraw_cancelled(self) -> None:
+        """Take back what cancelled jobs still have to do, because they were killed before they did it."""
+        query = select(documents.c.job).join(jobs, jobs.c.id == documents.c.job).distinct()
+        query = query.where(documents.c.state.in_(TO_DO), jobs.c.state == JobState.CANCELLED)
+        with self._database.reading() as connection:
+            left = connection.execute(query).scalars().all()
+        for job in left:
+            self.withdraw(job)
 
     def reasons(self, document_ids: Sequence[str]) -> list[tuple[str, str]]:
         """Uri and reason of documents that were set aside."""
@@ -335,9 +406,35 @@ class Queue:
     def _is_free(self, runner: str | None) -> bool:
         return runner is None or runner == self.worker or is_gone(runner)
 
-    def _is_ours(self, document_id: str | None) -> ColumnElement[bool]:
-        ours = and_(documents.c.worker == self.worker, documents.c.state.in_(IN_WORK))
-        return ours if document_id is None else and_(ours, documents.c.id == document_id)
+
+def held(claim: Claim, worker: str) -> list[ColumnElement[bool]]:
+    """Conditions on documents: the claim is still that of the worker, and for this content.
+
+    Content that came meanwhile may be in work in the same process; whoever has read the old one must not
+    answer for it.
+    """
+    seen = (documents.c.id == claim.document_id, documents.c.fingerprint == claim.fingerprint)
+    return [*seen, documents.c.worker == worker, documents.c.state.in_(IN_WORK)]
+
+
+def read_again(connection: Connection, container: str | None) -> None:
+    """Let the next run read a container and those around it, since a part that they brought was given up."""
+    while container is not None:
+        row = connection.execute(select(documents).where(documents.c.id == container)).first()
+        if row is None:
+            return
+        # Without its recipe a version is no reason to skip the same bytes.
+        connection.execute(update(versions).where(versions.c.version == row.live_version).values(recipe=""))
+        settled = (documents.c.id == container, documents.c.state == DocumentState.LIVE)
+        connection.execute(update(documents).where(*settled).values(fingerprint=""))
+        container = row.parent
+
+
+def keep_live(connection: Connection, document_id: str) -> None:
+    """What is live of a document stays; the next run sees it as changed, since it has no fingerprint."""
+    retire(connection, document_id, VersionStatus.FILLING)
+    settled = {"state": DocumentState.LIVE, "fingerprint": "", "worker": None, "lease_until": None}
+    connection.execute(update(documents).where(documents.c.id == document_id).values(settled))
 
 
 def put(
@@ -354,6 +451,7 @@ def put(
     wanted: dict[str, Any] = {
         "fingerprint": item.fingerprint,
         "name": item.name,
+        "source": shelf.source,
         "recipe": shelf.recipe_of(item),
         **shelf.rights(item),
         "size_bytes": item.size_bytes,
@@ -368,12 +466,15 @@ def put(
     # A worker that still fills a version of the old content will find it retired.
     retire(connection, document_id, VersionStatus.FILLING)
     done = connection.execute(update(documents).where(documents.c.id == document_id).values(wanted))
+    # Parts of bytes that did not change are not read again: whoever may not read the whole may not read them.
+    for part in family(connection, document_id)[1:] if done.rowcount else ():
+        belonging = {"source": shelf.source, **shelf.rights(item)}
+        connection.execute(update(documents).where(documents.c.id == part).values(belonging))
     if done.rowcount == 0:
         identity = {
             "id": document_id,
             "tenant": shelf.tenant,
             "collection": shelf.collection,
-            "source": shelf.source,
             "uri": item.uri,
             "parent": parent,
             "sha256": "",

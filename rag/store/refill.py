@@ -79,7 +79,8 @@ async def put_back(catalog: Catalog, vectors: Vectors, version: int, wrote: Wrot
         return 0
     if now != marks:
         await vectors.regroup({version: (now["groups"], now["labels"])})
-    return await vectors.settle(version)
+    points: int = (await vectors.settle(version))["points"]
+    return points
 
 
 def marks_of(catalog: Catalog, version: int) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ def revoke_kv(home: Path) -> None:
     fresh = folder / f"{EPOCH}.{os.getpid()}.tmp"
     fresh.write_text(secrets.token_hex(8))
     fresh.replace(folder / EPOCH)
-    for file in folder.rglob("*.kv"):
+    for file in folder.glob("*/*"):  # what is half written holds their words too
         file.unlink(missing_ok=True)
 
 

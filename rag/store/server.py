@@ -84,7 +84,9 @@ class ServerPoints:
 
     def upsert(self, points: Sequence[Point]) -> None:
         written = [
-            models.PointStruct(id=point.id, vector=self._vectors_of(point), payload=point.payload())
+            models.PointStruct(
+                id=point.id, vector=point.vectors(self._sparse, sparse_vector), payload=point.payload()
+            )
             for point in points
         ]
         at_once = POINTS_WITH_TOKENS if any(point.tokens is not None for point in points) else len(points)
@@ -92,11 +94,13 @@ class ServerPoints:
             for start in range(0, len(written), at_once):
                 self._writer.upsert(self._collection, points=written[start : start + at_once], wait=True)
 
-    def settle(self, version: int) -> int:
+    def settle(self, versions: Sequence[int]) -> list[int]:
         """Waited-for writes are in the server's log; it flushes by itself every few seconds."""
-        counted = models.Filter.model_validate(version_filter([version]))
+        counted = [models.Filter.model_validate(version_filter([each])) for each in versions]
         with translated("read"):
-            return self._writer.count(self._collection, count_filter=counted, exact=True).count
+            return [
+                self._writer.count(self._collection, count_filter=each, exact=True).count for each in counted
+            ]
 
     def delete(self, versions: Sequence[int]) -> None:
         doomed = models.Filter.model_validate(version_filter(versions))
@@ -132,7 +136,7 @@ class ServerPoints:
         if sparse is not None and sparse.indices:
             statistics = models.Filter.model_validate(tenant_filter(access.tenant))
             requests[SPARSE] = models.QueryRequest(
-                query=models.SparseVector(indices=sparse.indices, values=sparse.values),
+                query=sparse_vector(sparse.indices, sparse.values),
                 using=self._sparse,
                 filter=allowed,
                 limit=limit,
@@ -177,16 +181,6 @@ class ServerPoints:
     def close(self) -> None:
         self._reader.close()
         self._writer.close()
-
-    def _vectors_of(self, point: Point) -> dict[str, Any]:
-        vectors: dict[str, Any] = {DENSE: list(point.dense)}
-        if point.sparse.indices:
-            vectors[self._sparse] = models.SparseVector(
-                indices=point.sparse.indices, values=point.sparse.values
-            )
-        if point.tokens is not None and len(point.tokens):
-            vectors[TOKENS] = point.tokens.tolist()
-        return vectors
 
     def _create(self, dim: int, token_dim: int) -> None:
         small = quantiser(self._quantisation)
@@ -241,6 +235,10 @@ def translated(doing: str) -> Iterator[None]:
             f"cannot {doing} the Qdrant server: {str(error) or type(error).__name__}; "
             "check store.url, and that it runs"
         ) from None
+
+
+def sparse_vector(indices: list[int], values: list[float]) -> models.SparseVector:
+    return models.SparseVector(indices=indices, values=values)
 
 
 def token_vectors(dim: int) -> models.VectorParams:

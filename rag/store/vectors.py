@@ -50,7 +50,8 @@ class Vectors(Protocol):
         chunks: Sequence[dict[str, Any]],
         labels: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Embed and write at most CHUNKS_PER_CALL; {"points", "tokens", "embed_s", "write_s"}."""
+        """Embed and write at most CHUNKS_PER_CALL; {"points", "tokens", "embed_s", "write_s"}, the seconds
+        being its share of what was done for all who waited."""
         ...
 
     async def regroup(self, rights: Mapping[int, tuple[Sequence[str], Sequence[str]]]) -> None:
@@ -61,8 +62,9 @@ class Vectors(Protocol):
         """Delete the index of another generation. Raises BadRequest for the one that this is."""
         ...
 
-    async def settle(self, version: int) -> int:
-        """Make the writes durable; how many points the version has."""
+    async def settle(self, version: int) -> dict[str, Any]:
+        """Make the writes durable; {"points", "flush_s"}: how many the version has, and its share of what
+        that took for all who waited."""
         ...
 
     async def delete(self, versions: Sequence[int]) -> None:
@@ -144,9 +146,9 @@ class IndexVectors:
     async def drop(self, generation: int) -> None:
         await self._caller.call("drop", timeout_s=WRITE_TIMEOUT_S, generation=str(generation))
 
-    async def settle(self, version: int) -> int:
-        reply = await self._caller.call("settle", timeout_s=WRITE_TIMEOUT_S, version=version)
-        return int(reply["points"])
+    async def settle(self, version: int) -> dict[str, Any]:
+        reply: dict[str, Any] = await self._caller.call("settle", timeout_s=WRITE_TIMEOUT_S, version=version)
+        return reply
 
     async def delete(self, versions: Sequence[int]) -> None:
         if versions:

@@ -52,9 +52,18 @@ class Description:
 
 
 def add_version(
-    connection: Connection, document: Row[Any], about: Description, *, generation: int, cut: Cut | None = None
+    connection: Connection,
+    document: Row[Any],
+    about: Description,
+    rights: tuple[Sequence[str], Sequence[str]],
+    *,
+    generation: int,
+    cut: Cut | None = None,
 ) -> int:
-    """A new version to fill, with its chunks if they are there; one that another worker was filling goes."""
+    """A new version to fill, with its chunks if they are there; one that another worker was filling goes.
+
+    `rights`: groups and labels that its points are given.
+    """
     filling = (versions.c.document_id == document.id, versions.c.generation == generation)
     retire_where(connection, *filling, versions.c.status == VersionStatus.FILLING)
     made = connection.execute(
@@ -64,8 +73,8 @@ def add_version(
             status=VersionStatus.FILLING,
             sha256=document.sha256,
             recipe=document.recipe,
-            groups=document.groups,
-            labels=document.labels,
+            groups=list(rights[0]),
+            labels=list(rights[1]),
             title=about.title,
             media_type=about.media_type,
             language=about.language,

@@ -113,7 +113,7 @@ def build(store: EdgePoints, corpus: Corpus, truths: dict[Access, Exact]) -> flo
         started = time.perf_counter()
         store.upsert(points)
         if start % 50_000 == 0:
-            store.settle(0)
+            store.settle([0])
         seconds += time.perf_counter() - started
     return seconds
 

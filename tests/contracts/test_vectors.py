@@ -92,7 +92,7 @@ def test_the_same_points_written_twice_are_there_once(store: PointStore) -> None
     points = [point(number) for number in range(1, 6)]
     store.upsert(points)
     store.upsert(points)
-    assert store.settle(1) == 5
+    assert store.settle([1]) == [5]
     assert store.versions() == [(1, 5)]
 
 
@@ -179,7 +179,7 @@ def test_settled_points_are_there_after_reopening(
 ) -> None:
     store = opened(tmp_path)
     store.upsert([point(number) for number in range(1, 4)])
-    assert store.settle(1) == 3
+    assert store.settle([1]) == [3]
     store.close()
     again = opened(tmp_path)
     assert again.versions() == [(1, 3)]

@@ -53,6 +53,7 @@ from rag.store.generations import Generations
 from rag.store.indexes import IndexProcesses
 from rag.types import Principal
 from rag.settings import IngestSettings, Settings
+from rag.store.intake import Intake
 
 def kill():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -66,7 +67,7 @@ async def main():
     owner = {{
         "queue": pipeline.queue,
         "catalog": catalog,
-        "intake": pipeline.intake,
+        "intake": Intake,  # each run makes its own
         "upkeep": pipeline.upkeep,
         "vectors": indexes.of(live),
     }}[{step.split(".")[0]!r}]
@@ -91,7 +92,7 @@ async def main():
 
 asyncio.run(main())
 """
-    return subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode
+    return subprocess.run([sys.executable, "-c", code], check=False, timeout=240).returncode
 
 
 async def check(catalog: Catalog, vectors: Vectors, uris: set[str]) -> None:
@@ -184,7 +185,7 @@ def test_ctrl_c_says_that_the_next_run_goes_on_and_leaves_no_process(tmp_path: P
     """Also for somebody who presses it twice."""
     docs, home = tmp_path / "docs", tmp_path / "home"
     docs.mkdir()
-    for number in range(200):
+    for number in range(600):
         (docs / f"{number}.txt").write_text(f"Room {number} has {number + 3} chairs.")
     command = [sys.executable, "-m", "rag.cli", "--home", str(home), "ingest", str(docs)]
     # Started by a background job, a child would inherit that Ctrl-C is ignored.
@@ -199,7 +200,7 @@ def test_ctrl_c_says_that_the_next_run_goes_on_and_leaves_no_process(tmp_path: P
         for _ in range(times):
             process.send_signal(signal.SIGINT)
             time.sleep(0.2)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=120)
         assert catalog.counts()[DocumentState.PENDING] > 0, "nothing was given up"
         (job,) = Jobs(catalog.database).all(Principal())
         assert state_of(job) == "interrupted"

@@ -12,6 +12,7 @@ import pytest
 
 from ingest.jobs import Summary
 from ingest.pipeline import Pipeline
+from rag.errors import WorkerDied
 from rag.settings import IngestSettings, Settings
 from rag.store.catalog import Catalog
 from rag.store.generations import Generation
@@ -28,17 +29,30 @@ class DictVectors:
         self.upserts = 0
         self.rights: dict[int, Any] = {}
         self.failures: list[Exception] = []
+        self.delay_s = 0.0
+        self.now = self.most_at_once = 0
+        self.poison = "\0"  # text over which the index dies
+        self.beside_the_poison: list[int] = []
 
     async def upsert(self, version: int, *, chunks: Sequence[dict[str, Any]], **_: Any) -> dict[str, Any]:
         self.upserts += 1
-        if self.failures:
-            raise self.failures.pop(0)
+        self.now += 1
+        self.most_at_once = max(self.most_at_once, self.now)
+        try:
+            await asyncio.sleep(self.delay_s)
+            if any(self.poison in each["text"] for each in chunks):
+                self.beside_the_poison.append(self.now - 1)
+                raise WorkerDied("the index process died")
+            if self.failures:
+                raise self.failures.pop(0)
+        finally:
+            self.now -= 1
         for each in chunks:
             self.points[each["id"]] = (version, f"{each['heading']}\n{each['text']}")
         return {"points": len(chunks), "tokens": len(chunks), "embed_s": 0.0, "write_s": 0.0}
 
-    async def settle(self, version: int) -> int:
-        return sum(1 for found, _ in self.points.values() if found == version)
+    async def settle(self, version: int) -> dict[str, Any]:
+        return {"points": sum(1 for found, _ in self.points.values() if found == version), "flush_s": 0.0}
 
     async def delete(self, versions: Sequence[int]) -> None:
         self.points = {key: value for key, value in self.points.items() if value[0] not in versions}

@@ -181,3 +181,46 @@ def test_a_secret_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.M
     mail = next(each for each in declared(tmp_path, WHOLE) if each.name == "mail")
     with pytest.raises(SettingsError, match="source mail: the environment variable MAIL_PASSWORD is not set"):
         mail.open(tmp_path, 1000)
+
+
+OVERLAPPING = """
+[[source]]
+name = "all"
+type = "folder"
+paths = ["docs"]
+collection = "{first}"
+exclude = {exclude}
+[[source]]
+name = "staff"
+type = "folder"
+paths = ["docs/hr/staff"]
+collection = "kept"
+groups = ["hr"]
+"""
+
+
+@pytest.mark.parametrize("exclude", [[], ["*.tmp"], ["staff.md"]])
+def test_folders_that_two_sources_would_list_are_refused(tmp_path: Path, exclude: list[str]) -> None:
+    path = tmp_path / "ingest.toml"
+    path.write_text(OVERLAPPING.format(first="kept", exclude=exclude))
+    with pytest.raises(SettingsError, match=r"sources all and staff both list .*docs/hr/staff.*exclude"):
+        load(path)
+
+
+@pytest.mark.parametrize("first, exclude", [("other", []), ("kept", ["hr/"]), ("kept", ["hr/staff/**"])])
+def test_folders_that_are_told_apart_may_lie_in_each_other(
+    tmp_path: Path, first: str, exclude: list[str]
+) -> None:
+    path = tmp_path / "ingest.toml"
+    path.write_text(OVERLAPPING.format(first=first, exclude=exclude))
+    assert [each.name for each in load(path)] == ["all", "staff"]
+
+
+def test_the_same_folder_twice_is_refused_unless_patterns_may_tell(tmp_path: Path) -> None:
+    path = tmp_path / "ingest.toml"
+    entry = '[[source]]\nname = "{}"\ntype = "folder"\npaths = ["docs"]\n{}\n'
+    path.write_text(entry.format("one", "") + entry.format("two", ""))
+    with pytest.raises(SettingsError, match="sources one and two both list"):
+        load(path)
+    path.write_text(entry.format("one", 'include = ["*.md"]') + entry.format("two", 'exclude = ["*.md"]'))
+    assert len(load(path)) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
 import time
@@ -16,7 +17,7 @@ import pytest
 from ingest.parsing import parser
 from ingest.parsing.confinement import PROGRESS, Confinement, obituary
 from ingest.parsing.isolation import ParseService
-from rag.errors import Damaged, LimitExceeded, NeedsPassword, NoText, NotFound
+from rag.errors import Damaged, DiskFull, LimitExceeded, NeedsPassword, NoText, NotFound
 from rag.models.lockfile import entry, locate
 
 # An archive with the file note.txt, encrypted with the password "sesame" in the way of PKWARE.
@@ -33,7 +34,7 @@ def made(**changes: Any) -> ParseService:
     return ParseService(
         model=str(locate(entry("all-minilm-l6-v2"))),
         chunk_tokens=256,
-        timeout_s=changes.pop("timeout_s", 3),
+        timeout_s=changes.pop("timeout_s", 60),
         memory_bytes=1_000_000_000,
         max_file_bytes=10_000_000,
         ocr_languages=None,
@@ -71,7 +72,6 @@ def test_a_file_comes_back_as_chunks(service: ParseService, tmp_path: Path) -> N
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", Damaged, "SIGSEGV"),
         ("import os; os._exit(7)", Damaged, "exit status 7"),
         ("bytearray(4_000_000_000)", LimitExceeded, "MiB of memory"),
-        ("import time; time.sleep(60)", LimitExceeded, "more than 3 s"),
         ("import socket; socket.create_connection(('127.0.0.1', 9))", Damaged, "PermissionError"),
         ("f = lambda: f(); f()", Damaged, "nested too deeply"),
         ("raise ValueError('the secret text')", Damaged, "the TEXT parser failed: ValueError"),
@@ -85,11 +85,9 @@ def test_whatever_the_parser_does_the_service_goes_on(
     error: type[Exception],
     words: str,
 ) -> None:
-    started = time.monotonic()
     with pytest.raises(error, match=words) as caught:
         read_with(monkeypatch, service, tmp_path / "a.txt", code)
     assert "secret" not in str(caught.value)
-    assert time.monotonic() - started < 10
     monkeypatch.undo()
     assert service.read(str(tmp_path / "a.txt"))["chunks"]
 
@@ -125,11 +123,22 @@ def test_a_file_that_vanished_is_not_found(service: ParseService, tmp_path: Path
         service.read(str(tmp_path / "gone.txt"))
 
 
-def test_no_child_is_left_behind(service: ParseService, tmp_path: Path) -> None:
+def test_no_child_is_left_behind(
+    service: ParseService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork, born = os.fork, []
+
+    def recorded() -> int:
+        if pid := fork():
+            born.append(pid)
+        return pid
+
+    monkeypatch.setattr(os, "fork", recorded)
     (tmp_path / "a.txt").write_text("text")
     service.read(str(tmp_path / "a.txt"))
+    (child,) = born
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(child, os.WNOHANG)
 
 
 def test_an_obituary_names_the_limit_of_processor_time() -> None:
@@ -220,13 +229,14 @@ def test_the_second_parser_can_be_the_first(tmp_path: Path) -> None:
     assert service.read(str(tmp_path / "a.txt"))["warnings"] == []
 
 
-def test_a_limit_is_not_tried_twice(
-    monkeypatch: pytest.MonkeyPatch, service: ParseService, tmp_path: Path
+def test_a_parser_that_takes_too_long_is_ended_and_not_tried_twice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    started = time.monotonic()
-    with pytest.raises(LimitExceeded):
-        read_with(monkeypatch, service, tmp_path / "a.html", "import time; time.sleep(60)", "<p>text</p>")
-    assert time.monotonic() - started < 5
+    tried = tmp_path / "tried"
+    code = f"import time; open({str(tried)!r}, 'a').write('x'); time.sleep(600)"
+    with pytest.raises(LimitExceeded, match="more than 2 s"):
+        read_with(monkeypatch, made(timeout_s=2), tmp_path / "a.html", code, "<p>text</p>")
+    assert tried.read_text() == "x"
 
 
 def test_hidden_text_does_not_come_back_through_the_second_parser(
@@ -250,15 +260,29 @@ def test_a_document_that_makes_progress_gets_more_time() -> None:
     def slow(tell: Callable[[str], None]) -> dict[str, Any]:
         tell("PDF")
         for _ in range(3):
-            time.sleep(0.4)
             tell(PROGRESS)
+            time.sleep(0.4)
         return {"pages": 3}
 
     def stuck(tell: Callable[[str], None]) -> dict[str, Any]:
         time.sleep(30)
         return {}
 
-    confinement = Confinement(timeout_s=0.6, memory_bytes=1 << 30)
+    confinement = Confinement(timeout_s=1.0, memory_bytes=1 << 30)
     outcome = confinement.run(slow)
     assert (outcome.result, outcome.note) == ({"pages": 3}, "PDF")
-    assert "more than 0.6 s" in str(confinement.run(stuck).error)
+    assert "more than 1 s" in str(confinement.run(stuck).error)
+
+
+def test_a_disk_without_room_for_parts_is_not_the_fault_of_their_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> dict[str, Any]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    # Children are forked, so they have it too.
+    monkeypatch.setattr("ingest.parsing.reading.kept", full)
+    with zipfile.ZipFile(tmp_path / "box.zip", "w") as archive:
+        archive.writestr("note.txt", "Words in an archive.")
+    with pytest.raises(DiskFull, match="no space is left in .*originals: free some"):
+        made().read(str(tmp_path / "box.zip"), originals=str(tmp_path / "originals"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,15 +10,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import typer
 
+from ingest import declaration
 from ingest.commands import jobs
 from ingest.jobs import Summary
 from ingest.pipeline import Pipeline
+from ingest.processing import READING
+from ingest.run import Wanted
 from rag.accounts.accounts import Accounts
 from rag.errors import NotFound
 from rag.store.catalog import Catalog
 from rag.store.queue import Listed, Shelf
-from rag.types import JobState, Principal
+from rag.types import DocumentState, JobState, Principal
 
 SHELF = Shelf.of(Principal(), "default", ("everyone",), "1")
 
@@ -57,6 +62,19 @@ def test_what_is_done_to_a_run_stands_in_the_audit_log(
     assert "1 documents were taken back" in capsys.readouterr().out
 
 
+def test_a_paused_run_whose_process_died_is_done_when_it_was_resumed(
+    context: Any, catalog: Catalog, pipeline: Pipeline, docs: Path
+) -> None:
+    job = pipeline.jobs.start(Principal(), "default", "", {})
+    pipeline.queue.enqueue(pipeline.folder([docs]).changes().items, SHELF, job=job)
+    jobs.pause(context, job)
+    with catalog.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET worker = NULL")
+    jobs.resume(context, job)
+    (found,) = pipeline.jobs.all(Principal())
+    assert (found.state, found.error, found.progress["documents"]) == (JobState.DONE, "", 2)
+
+
 def test_a_run_that_is_not_there_is_refused_and_leaves_no_trace(context: Any, catalog: Catalog) -> None:
     for turn in (jobs.pause, jobs.cancel, jobs.retry):
         with pytest.raises(NotFound):
@@ -71,3 +89,67 @@ def test_trying_all_that_was_set_aside_again_is_one_row(
     assert run(docs).quarantined
     jobs.retry(context, None)
     assert told(catalog) == [("command line", "jobs.retry", jobs.EVERY_JOB)]
+
+
+DECLARED = """
+[[source]]
+name = "site"
+type = "folder"
+paths = ["docs"]
+"""
+
+
+def quarantined(pipeline: Pipeline, docs: Path, groups: tuple[str, ...]) -> str:
+    """A run of the declared source that set one document aside, which then becomes readable; its id."""
+    (docs / "late.pdf").write_bytes(b"%PDF-1.4 nothing")
+    (docs.parent / "ingest.toml").write_text(DECLARED)
+    (declared,) = declaration.load(docs.parent / "ingest.toml")
+    source = declared.open(pipeline.settings.home, 10**6)
+    summary = asyncio.run(pipeline.sync(source, Wanted(groups=groups)))
+    assert len(summary.quarantined) == 1
+    (docs / "late.pdf").write_text("The bus leaves at nine.")
+    return summary.job
+
+
+@pytest.mark.parametrize("which", ["one", "all"])
+def test_what_a_declared_source_set_aside_is_read_at_once_for_the_same_readers(
+    context: Any,
+    catalog: Catalog,
+    pipeline: Pipeline,
+    docs: Path,
+    which: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = quarantined(pipeline, docs, ("hr",))
+    monkeypatch.chdir(docs.parent)
+    jobs.retry(context, job if which == "one" else None)
+    found = catalog.documents(Principal(groups=("hr",)))
+    assert {each.state for each in found} == {DocumentState.LIVE} and len(found) == 3
+    assert {tuple(each.groups) for each in found} == {("hr",)}
+
+
+def test_a_source_that_is_not_declared_here_is_named_with_the_way_to_read_it(
+    context: Any, pipeline: Pipeline, docs: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    job = quarantined(pipeline, docs, ("everyone",))
+    monkeypatch.chdir(docs)
+    with pytest.raises(typer.Exit) as ended:
+        jobs.retry(context, job)
+    assert ended.value.exit_code == 3
+    told = capfd.readouterr().err
+    assert "1 documents wait until source site is read" in told
+    assert "rag ingest --config FILE --source site" in told
+
+
+def test_a_paused_run_of_a_declared_source_goes_on_when_it_was_resumed(
+    context: Any, catalog: Catalog, pipeline: Pipeline, docs: Path
+) -> None:
+    (docs.parent / "ingest.toml").write_text(DECLARED)
+    shelf = Shelf.of(Principal(), "default", ("everyone",), READING, source="site")
+    job = pipeline.jobs.start(Principal(), "default", "site", {})
+    pipeline.queue.enqueue(pipeline.folder([docs]).changes().items, shelf, job=job)
+    jobs.pause(context, job)
+    with catalog.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET worker = NULL")
+    jobs.resume(context, job, docs.parent / "ingest.toml")
+    assert catalog.counts()[DocumentState.LIVE] == 2

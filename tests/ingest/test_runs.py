@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from ingest.commands.show import show
 from ingest.erasure import erase
 from ingest.forecast import forecast, rates
-from ingest.jobs import Event, Published, Summary
+from ingest.jobs import Event, Planned, Published, Summary
 from ingest.pipeline import Pipeline
 from rag.cost.rates import rates_of
 from rag.errors import SourceError
@@ -83,7 +84,7 @@ def test_a_part_that_is_no_longer_inside_goes_with_its_bytes(
 def test_a_run_is_paused_and_resumed_from_outside(
     run: Run, docs: Path, pipeline: Pipeline, catalog: Catalog
 ) -> None:
-    for number in range(6):
+    for number in range(40):
         (docs / f"{number}.txt").write_text(f"Room {number} has {number + 3} chairs.")
     jobs = pipeline.jobs
     seen: list[str] = []
@@ -103,14 +104,39 @@ def test_a_run_is_paused_and_resumed_from_outside(
         await asyncio.sleep(1.5)
         (job,) = jobs.all(Principal())
         assert (job.state, running.done()) == (JobState.PAUSED, False)
-        assert len(seen) < 8
+        assert len(seen) < 42
         jobs.resume(job.id)
         return await running
 
-    assert asyncio.run(story()).published == 8
+    assert asyncio.run(story()).published == 42
     (job,) = jobs.all(Principal())
-    assert (job.state, job.waiting, job.progress["documents"]) == (JobState.DONE, 0, 8)
-    assert job.progress["bottleneck"] in ("fetch", "parse", "embed", "write")
+    assert (job.state, job.waiting, job.progress["documents"]) == (JobState.DONE, 0, 42)
+    assert job.progress["bottleneck"] in ("fetch", "parse", "embed", "write", "flush")
+
+
+def test_a_run_beside_a_paused_one_says_what_waits_there(
+    docs: Path, pipeline: Pipeline, catalog: Catalog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = pipeline.jobs
+
+    def pause_at_once(event: Event) -> None:
+        if isinstance(event, Planned):
+            jobs.pause(jobs.all(Principal())[0].id)
+
+    async def story() -> tuple[Summary, Summary]:
+        first = asyncio.create_task(pipeline.run([docs], principal=Principal(), on_event=pause_at_once))
+        while not any(job.state is JobState.PAUSED for job in jobs.all(Principal())):
+            await asyncio.sleep(0.05)
+        beside = await pipeline.run([docs], principal=Principal())
+        ((paused, _),) = beside.waiting
+        jobs.resume(paused)
+        return beside, await first
+
+    beside, first = asyncio.run(story())
+    assert beside.waiting == ((first.job, 2),) and beside.published == 0
+    assert first.published == 2 and first.waiting == ()
+    show(beside)
+    assert f"2 documents wait in {first.job}, which is paused: rag jobs resume" in capsys.readouterr().err
 
 
 def test_a_cancelled_run_ends_and_keeps_what_it_published(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ingest.run import Wanted
 from ingest.schedule import Schedule
 from ingest.sources.folder import FolderSource
 from ingest.watching import by_the_clock, watch
-from rag.errors import SettingsError, SourceError
+from rag.errors import IndexUnavailable, SettingsError, SourceError
 
 
 def folder(path: Path) -> FolderSource:
@@ -41,7 +42,10 @@ def test_a_schedule_is_kept_to_the_minute_and_skips_what_it_missed() -> None:
     assert [(each.hour, each.minute) for each in acted] == [(12, 15), (12, 45), (13, 15)]
 
 
-def test_a_folder_is_read_at_once_and_again_when_it_changes(tmp_path: Path) -> None:
+def test_a_folder_is_read_at_once_and_again_when_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FolderSource.watch, "__kwdefaults__", {"interval_s": 0.05, "settle_s": 0.05})
     (tmp_path / "a.txt").write_text("one")
     runs: list[Wanted] = []
 
@@ -55,7 +59,7 @@ def test_a_folder_is_read_at_once_and_again_when_it_changes(tmp_path: Path) -> N
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.5)
         (tmp_path / "b.txt").write_text("two")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(runs) < 2:
                 await asyncio.sleep(0.05)
         watching.cancel()
@@ -81,6 +85,75 @@ def test_a_source_that_fails_does_not_end_the_watch(tmp_path: Path) -> None:
 
     asyncio.run(story())
     assert told == ["paths: the server is away"]
+
+
+def test_a_change_while_the_first_reading_goes_on_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FolderSource.watch, "__kwdefaults__", {"interval_s": 0.05, "settle_s": 0.05})
+    (tmp_path / "a.txt").write_text("one")
+    seen: list[int] = []
+
+    async def sync(source: Any, _wanted: Wanted) -> None:
+        seen.append(len(source.changes().items))
+        if len(seen) == 1:
+            (tmp_path / "b.txt").write_text("two")
+            await asyncio.sleep(0.5)
+
+    asyncio.run(
+        until(lambda: seen[-1:] == [2], watch([("", folder(tmp_path), Wanted())], [], sync, tell=print))
+    )
+
+
+def test_a_folder_whose_reading_failed_is_read_again_without_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.watching.RETRY_S", 0.1)
+    runs: list[Wanted] = []
+
+    async def sync(_source: Any, wanted: Wanted) -> None:
+        runs.append(wanted)
+        if len(runs) < 3:
+            raise IndexUnavailable("the index is away")
+
+    async def story() -> None:
+        await until(
+            lambda: len(runs) == 3, watch([("", folder(tmp_path), Wanted())], [], sync, tell=told.append)
+        )
+
+    told: list[str] = []
+    asyncio.run(story())
+    assert told == ["paths: the index is away"] * 2
+
+
+def test_many_watched_folders_leave_threads_for_the_work(tmp_path: Path) -> None:
+    """The common threads of a process are few, and a watched folder keeps one for ever."""
+    names = [f"folder-{number}" for number in range(40)]
+    read: set[str] = set()
+
+    async def sync(source: Any, _wanted: Wanted) -> None:
+        await asyncio.sleep(0.01)
+        await asyncio.to_thread(source.changes)
+        read.add(source.name)
+
+    sources = []
+    for name in names:
+        (tmp_path / name).mkdir()
+        source = FolderSource([tmp_path / name], home=tmp_path / "home", max_file_bytes=1000, name=name)
+        sources.append((name, source, Wanted()))
+    asyncio.run(until(lambda: read == set(names), watch(sources, [], sync, tell=print)))
+
+
+async def until(condition: Callable[[], bool], watching: Coroutine[Any, Any, None]) -> None:
+    """Watch until it is so, at most a minute."""
+    task = asyncio.create_task(watching)
+    try:
+        async with asyncio.timeout(60):
+            while not condition():
+                await asyncio.sleep(0.02)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def test_what_can_neither_be_watched_nor_is_scheduled_is_refused() -> None:

@@ -30,9 +30,28 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     return out.getvalue()
 
 
+@pytest.fixture(params=["program", "library"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to Tesseract; the library where it is installed."""
+    ocr.in_process.cache_clear()
+    if request.param == "program":
+        monkeypatch.setattr(ocr, "MOST_PIXELS_IN_PROCESS", 0)
+    elif ocr.in_process("eng") is None:
+        pytest.skip("tesserocr is not installed")
+    return str(request.param)
+
+
+@tesseract
+def test_a_page_that_takes_too_long_is_given_up(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ocr, "PAGE_TIMEOUT_S", 0.02)
+    image = picture()
+    with pytest.raises(LimitExceeded, match=r"0\.02 s"):
+        list(ocr.words(scans.picture_of(image.tobytes(), *image.size, image.width), "eng"))
+
+
 @tesseract
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP"])
-def test_a_picture_is_read(kind: str) -> None:
+def test_a_picture_is_read(kind: str, way: str) -> None:
     document = scans.parse_image(saved(picture(), kind), "eng")
     text = " ".join(" ".join(block.text for block in document.blocks).split())
     assert all(line in text for line in LINES)
@@ -48,7 +67,7 @@ def test_every_page_of_a_tiff_is_read() -> None:
 
 @tesseract
 @pytest.mark.parametrize("turn", [0, 90, 180])
-def test_a_scanned_page_is_read_and_placed_whichever_way_it_lies(turn: int) -> None:
+def test_a_scanned_page_is_read_and_placed_whichever_way_it_lies(turn: int, way: str) -> None:
     if turn and ocr.ORIENTATION not in ocr.installed():
         pytest.skip("Tesseract's osd pack is not installed")
     image = picture().rotate(-turn, expand=True)

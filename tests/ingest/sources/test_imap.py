@@ -75,7 +75,7 @@ def server(trusted: tuple[Path, Path]) -> Iterator[Server]:
         yield Server(port)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.fixture

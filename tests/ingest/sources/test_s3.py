@@ -37,7 +37,7 @@ def server() -> Iterator[str]:
     wait_for(port, process)
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 @pytest.fixture

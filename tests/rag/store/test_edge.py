@@ -31,11 +31,11 @@ def points(count: int, version: int = 1) -> list[Point]:
 def test_a_full_disk_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     store = EdgePoints(tmp_path / "edge", dim=DIM)
     store.upsert(points(3))
-    store.settle(1)
+    store.settle([1])
     store._min_free_bytes = MORE_THAN_ANY_DISK
     for write in (
         lambda: store.upsert(points(1, 2)),
-        lambda: store.settle(1),
+        lambda: store.settle([1]),
         lambda: store.delete([1]),
         store.optimize,
     ):
@@ -63,7 +63,7 @@ def test_what_a_kill_during_creation_left_is_made_anew(tmp_path: Path) -> None:
     (tmp_path / "edge" / "wal").mkdir(parents=True)
     store = EdgePoints(tmp_path / "edge", dim=DIM)
     store.upsert(points(1))
-    assert store.settle(1) == 1
+    assert store.settle([1]) == [1]
     store.close()
 
 
@@ -91,7 +91,7 @@ def scanned(store: EdgePoints) -> int:
 def test_no_text_reaches_the_disk(tmp_path: Path) -> None:
     store = EdgePoints(tmp_path / "edge", dim=DIM)
     store.upsert(points(5))
-    store.settle(1)
+    store.settle([1])
     store.close()
     assert not any(b"secret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
@@ -100,7 +100,7 @@ def test_an_index_of_an_earlier_release_gets_the_index_that_it_lacks(tmp_path: P
     store = EdgePoints(tmp_path / "edge", dim=DIM)
     store.upsert(points(3))
     store._shard.update(edge.UpdateOperation.delete_field_index("labels"))
-    store.settle(1)
+    store.settle([1])
     store.close()
     again = EdgePoints(tmp_path / "edge", dim=DIM)
     assert "labels" in again._shard.info().payload_schema

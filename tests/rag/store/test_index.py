@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rag.child import Inbox, Request
-from rag.errors import BadRequest, IndexUnavailable
+from rag.errors import BadRequest, DiskFull, IndexUnavailable
 from rag.settings import StoreSettings
 from rag.sharing import SharedWorker
 from rag.store.access import Access
@@ -76,7 +76,7 @@ async def story(home: Path) -> None:
             7, tenant="default", collection="default", groups=["everyone"], labels=["hr"], chunks=CHUNKS
         )
         assert done["points"] == 3 and done["tokens"] > 20
-        assert await vectors.settle(7) == 3
+        assert (await vectors.settle(7))["points"] == 3
         assert await vectors.versions() == {7: 3}
         legs = await vectors.search("How long is my vacation?", access=ACCESS, limit=3)
         assert legs.dense[0][0] == IDS["leave"]
@@ -129,12 +129,69 @@ class Answers:
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
+        self._inbox: Inbox | None = None
+        self._count = 0
+
+    def close_after(self, inbox: Inbox, count: int) -> None:
+        """End the service when it has answered so often."""
+        self._inbox, self._count = inbox, count
 
     def send(self, message: dict[str, Any]) -> None:
         self.sent.append(message)
+        if self._inbox and len(self.sent) == self._count:
+            self._inbox.close()
 
     def forget(self, number: int) -> None:
         pass
+
+
+def test_documents_that_wait_together_are_written_and_flushed_together(
+    service: IndexService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three documents of one chunk, a long one and a search: one pass for the three, one flush for all."""
+    passes, flushes = [], []
+    embed, settle = service._embedder.embed_documents, service._points.settle
+    monkeypatch.setattr(
+        service._embedder,
+        "embed_documents",
+        lambda texts, **more: passes.append(len(texts)) or embed(texts, **more),
+    )
+    monkeypatch.setattr(service._points, "settle", lambda those: flushes.append(those) or settle(those))
+    inbox, peer = Inbox(IndexService.ranks), Answers()
+    long = [{"id": str(uuid.uuid4()), "text": f"Row {row}.", "heading": ""} for row in range(64)]
+    documents = {1: CHUNKS[:1], 2: CHUNKS[1:2], 3: CHUNKS[2:], 4: long, 5: []}
+    for version, chunks in documents.items():
+        marks = {"tenant": f"t{version}", "collection": "default", "groups": ["everyone"]}
+        inbox.put(Request(peer, version, "upsert", {"version": version, **marks, "chunks": chunks}))  # type: ignore[arg-type]
+    inbox.put(Request(peer, 6, "search", {"text": "leave", "access": ACCESS.wire(), "limit": 3}))  # type: ignore[arg-type]
+    for version in documents:
+        inbox.put(Request(peer, 10 + version, "settle", {"version": version}))  # type: ignore[arg-type]
+    peer.close_after(inbox, 11)
+    service.run(inbox)
+    results = {message["id"]: message["result"] for message in peer.sent}
+    assert (passes, flushes) == ([67, 0], [[1, 2, 3, 4, 5]])
+    assert [results[version]["points"] for version in documents] == [1, 1, 1, 64, 0]
+    assert [results[10 + version]["points"] for version in documents] == [1, 1, 1, 64, 0]
+    assert results[4]["embed_s"] > results[1]["embed_s"] > 0, "each is told its share"
+    for version, owner in ((1, "leave"), (2, "coffee"), (3, "sales")):
+        found = service.search("leave coffee sales", Access(f"t{version}", ("everyone",)).wire(), 9)
+        assert [key for key, _ in found["dense"]] == [IDS[owner]], "its own tenant's and nobody else's"
+
+
+def test_what_ends_a_joint_write_is_told_to_all_of_it(
+    service: IndexService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Any) -> None:
+        raise DiskFull("no space")
+
+    monkeypatch.setattr(service._points, "upsert", full)
+    inbox, peer = Inbox(IndexService.ranks), Answers()
+    for number, chunk in enumerate(CHUNKS):
+        marks = {"tenant": "default", "collection": "default", "groups": ["everyone"]}
+        inbox.put(Request(peer, number, "upsert", {"version": number, **marks, "chunks": [chunk]}))  # type: ignore[arg-type]
+    peer.close_after(inbox, 3)
+    service.run(inbox)
+    assert [message["error"]["type"] for message in peer.sent] == ["DiskFull"] * 3
 
 
 def test_an_index_of_another_model_is_refused(tmp_path: Path) -> None:

