@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from math import inf
 from typing import Any
 
@@ -79,7 +79,7 @@ class Accountant:
         self._load = Load(database, clock)
         self._steering = Steering(self.budgets, self.ledger)
         self._log: EnergyLog | None = None
-        self._looked = False
+        self._looked = self._closed = False
         self.sweep()
 
     def open(
@@ -104,11 +104,12 @@ class Accountant:
         instead by gate and egress, dearest first; `most`: what the caller would pay, below the cap of all.
         Raises BudgetExceeded with the estimate when nothing fits, PriceUnavailable.
         """
+        self._close_days()
         asked = Plan(tier, prompt_tokens, max_tokens, passages, passage_tokens)
         cap = min(filter(None, (most, self.settings.cost.max_per_query)), default=0.0)
         mark, at, ticket = self.cpu.join(), self.clock(), None
         try:
-            estimate = partial(self.estimator.estimate, principal.tenant)
+            estimate = cache(partial(self.estimator.estimate, principal.tenant))
             estimate(asked)  # what it learns from the ledger is read before the write lock is taken
             with self._turn, self.database.writing() as connection:
                 accounts = self.budgets.applicable(connection, principal, collection)
@@ -195,8 +196,8 @@ class Accountant:
             for name, work in ticket.work.items():
                 last = name == tier
                 row = Entry(
-                    **{**opened(ticket.held), "at": self.clock(), "tier": name},
-                    model=model if last else "",
+                    **{**opened(settled.entry), "at": self.clock(), "tier": name},
+                    model=(model if last else "") or ticket.models.get(name, ""),
                     outcome=outcome if last else Ending.ESCALATED,
                     work=work,
                     charge=made[name],
@@ -248,7 +249,8 @@ class Accountant:
         return self._load.share()
 
     def tick(self) -> None:
-        """Upkeep, every ten seconds or so: read the energy meter, renew leases, close days that are over."""
+        """Upkeep, every ten seconds or so: read the energy meter, renew leases, close days that are over, and
+        note how far the ledger is."""
         if not self._looked:
             self._looked = True
             source: EnergySource | None = best(sources(self.settings.hardware))
@@ -261,6 +263,7 @@ class Accountant:
             self.reservations.renew(under_way)
         self.sweep()
         self.closing.close_days(self.clock())
+        self.ledger.remember()
 
     def sweep(self) -> int:
         """Book requests of dead processes as interrupted and free what they held; how many there were.
@@ -276,7 +279,10 @@ class Accountant:
                 made = charge(Work(external=held.entry["external_most"]), self.rates, band=self.band)
                 self.reservations.settle(connection, held, Amounts(money=made.booked))
                 row = Entry(
-                    **opened(held), outcome=Ending.INTERRUPTED, charge=made, details={"work": "not known"}
+                    **opened(held.entry),
+                    outcome=Ending.INTERRUPTED,
+                    charge=made,
+                    details={"work": "not known"},
                 )
                 self.ledger.append(connection, replace(row, at=self.clock()))
         return len(left)
@@ -295,6 +301,13 @@ class Accountant:
         """Allow more until a moment, for a reason; the ledger has all of it. Raises Forbidden, NotFound,
         BadRequest without a reason or an end in the future."""
         self._steering.override(principal, budget_id, extra=extra, until=until, reason=reason)
+
+    def _close_days(self) -> None:
+        """Close the days before the first work of this process: where no server runs, nobody else does.
+        A report closes none: who only looks may do so with another rag.toml, and rows are for good."""
+        if not self._closed:
+            self._closed = True
+            self.closing.close_days(self.clock())
 
     def _check_currency(self) -> None:
         """Raises SettingsError where money was counted in another currency: sums over both mean nothing."""

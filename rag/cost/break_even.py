@@ -58,7 +58,7 @@ def break_even(
 
     A machine that answers n questions an hour costs rates.hour(n * busy_s / 3600): its power grows with them.
     """
-    api_cost = price.cost(round(mean.prompt_tokens), round(mean.completion_tokens)) * worth
+    api_cost = price.cost(mean.prompt_tokens, mean.completion_tokens) * worth
     dynamic = rates.electricity(mean.busy_s / 3600 * (rates.busy_w - rates.idle_w))
     margin = api_cost - dynamic  # what each question brings in towards the cost of an idle hour
     return BreakEven(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -158,7 +159,29 @@ def kind_of(budget_id: str) -> str:
 
 def start_of(period: Span, at: float) -> str:
     """The name of the day or month that a moment lies in: 2026-11-21, 2026-11."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d" if period is Span.DAY else "%Y-%m")
+    day = datetime.fromtimestamp(at, UTC).date().isoformat()
+    return day if period is Span.DAY else day[:7]
+
+
+def end_of(period: Span, start: str) -> str:
+    """When the day or month of that name is over, and its budgets start anew, for people."""
+    if period is Span.DAY:
+        after = datetime.strptime(start, "%Y-%m-%d") + timedelta(days=1)
+    else:
+        after = (datetime.strptime(start, "%Y-%m") + timedelta(days=31)).replace(day=1)
+    return f"{after:%Y-%m-%d %H:%M} UTC"
+
+
+def figure(amount: float) -> str:
+    """An amount for people, with four figures that count, or all before the point: never 2e+04."""
+    digits = max(0, 3 - math.floor(math.log10(abs(amount)))) if amount else 0
+    told = f"{amount:,.{digits}f}"
+    return told.rstrip("0").rstrip(".") if digits else told
+
+
+def unit_name(unit: Unit, currency: str) -> str:
+    """A unit for people."""
+    return {Unit.MONEY: currency, Unit.WH: "Wh", Unit.GCO2E: "gCO2e", Unit.SECONDS: "machine-seconds"}[unit]
 
 
 def nano(amount: float) -> int:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from rag.cost.accountant import Accountant
-from rag.cost.budget import Budget, OnLimit, Scope, Span, Unit
+from rag.cost.budget import Budget, OnLimit, Scope, Span, Unit, figure, unit_name
 from rag.store.database import Database
 from rag.terminal import settings_of
 from rag.types import Principal
@@ -49,9 +49,9 @@ def list_budgets(
     for each in found:
         subject = f" ({each.subject})" if each.budget.subject == "*" and each.subject != "*" else ""
         typer.echo(
-            f"{each.budget.id}{subject}  {each.start}: {each.spent:.4g} of {each.limit:.4g} "
-            f"{unit_name(each.budget.unit, currency)} spent, {each.reserved:.4g} reserved, "
-            f"{each.left:.4g} left"
+            f"{each.budget.id}{subject}  {each.start}: {figure(each.spent)} of {figure(each.limit)} "
+            f"{unit_name(each.budget.unit, currency)} spent, {figure(each.reserved)} reserved, "
+            f"{figure(each.left)} left"
         )
     if not found:
         typer.echo("no budgets: write [[budgets]] into rag.toml, or `rag cost budgets set`")
@@ -73,7 +73,7 @@ def set_budget(
     with books(context) as accountant:
         accountant.set_budget(Principal(), made)
         currency = accountant.rates.currency
-    typer.echo(f"+{made.id}  {limit:g} {unit_name(unit, currency)} a {period}")
+    typer.echo(f"+{made.id}  {figure(limit)} {unit_name(unit, currency)} a {period}")
 
 
 @budgets.command("rm")
@@ -96,9 +96,6 @@ def override(
     with books(context) as accountant:
         until = accountant.clock() + hours * 3600
         accountant.override(Principal(), budget, extra=extra, until=until, reason=reason)
-    typer.echo(f"{budget}: {extra:g} more until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M} UTC")
-
-
-def unit_name(unit: Unit, currency: str) -> str:
-    """A unit for people."""
-    return {Unit.MONEY: currency, Unit.WH: "Wh", Unit.GCO2E: "gCO2e", Unit.SECONDS: "machine-seconds"}[unit]
+    typer.echo(
+        f"{budget}: {figure(extra)} more until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M} UTC"
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
 from rag.cost.budget import NANO, Account, Budget, Scope, Span, budget_of, nano, start_of
 from rag.cost.tables import balances, budgets
@@ -16,11 +18,6 @@ from rag.store.database import Database
 from rag.types import Principal
 
 # Written once: making a statement anew takes longer than running it.
-OF_TENANT = select(budgets).where(budgets.c.tenant == bindparam("of_tenant")).order_by(budgets.c.id)
-BALANCES = select(balances).where(
-    balances.c.budget.in_(bindparam("ids", expanding=True)),
-    balances.c.start.in_(bindparam("starts", expanding=True)),
-)
 NEW_BALANCE = insert(balances)
 Key = tuple[str, str, str]  # of a balance: budget, subject, start
 
@@ -82,34 +79,44 @@ class Budgets:
     def standing(self, *, tenant: str | None = None) -> tuple[Account, ...]:
         """Every budget with what is spent and reserved of it now; one for each subject that used it."""
         with self.database.reading() as connection:
-            of_all = select(budgets).order_by(budgets.c.id)
-            rows = connection.execute(of_all if tenant is None else of_all.filter_by(tenant=tenant)).all()
-            used = self._balances(connection, rows)
-        found = []
-        for row in rows:
-            start = start_of(Span(row.period), self.clock())
-            subjects = sorted(key[1] for key in used if key[0] == row.id and key[2] == start)
-            found += [self._account(row, subject, used) for subject in subjects or [row.subject]]
-        return tuple(found)
+            theirs = () if tenant is None else (budgets.c.tenant == tenant,)
+            rows = connection.execute(select(budgets).where(*theirs).order_by(budgets.c.id)).all()
+            starts = self._starts()
+            query = select(balances).where(
+                balances.c.start.in_(starts.values()),
+                balances.c.budget.in_(select(budgets.c.id).where(*theirs)),
+            )
+            drawn = connection.execute(query).all()
+        used = {(row.budget, row.subject, row.start): row for row in drawn}
+        subjects: dict[tuple[str, str], list[str]] = {}
+        for budget, subject, start in sorted(used):
+            subjects.setdefault((budget, start), []).append(subject)
+        return tuple(
+            self._account(row, subject, used, starts)
+            for row in rows
+            for subject in subjects.get((row.id, starts[row.period]), [row.subject])
+        )
 
     def applicable(
         self, connection: Connection, principal: Principal, collection: str | None
     ) -> tuple[Account, ...]:
-        """The balances that a request draws on; those that nobody drew on yet are begun."""
-        rows = connection.execute(OF_TENANT, {"of_tenant": principal.tenant}).all()
-        if not rows:
-            return ()
+        """The balances that a request draws on; those that nobody drew on yet are begun. Who may see some
+        collections only draws on theirs, also without naming one."""
         subjects: dict[str, Sequence[str]] = {
             Scope.TENANT: (principal.tenant,),
             Scope.USER: (principal.user,) if principal.user else (),
             Scope.KEY: (principal.key,) if principal.key else (),
             Scope.GROUP: principal.groups,
-            Scope.COLLECTION: (collection,) if collection else (),
+            Scope.COLLECTION: (collection,) if collection else principal.collections or (),
         }
-        used = self._balances(connection, rows)
+        starts = self._starts()
+        names = {f"subject{number}": name for number, name in enumerate({*chain(*subjects.values())})}
+        wanted = {"of_tenant": principal.tenant, **names, **starts}
+        rows = connection.execute(of_request(len(names)), wanted).all()
+        used = {(row.id, row.drawn, row.start): row for row in rows}
         found = tuple(
-            self._account(row, subject, used)
-            for row in rows
+            self._account(row, subject, used, starts)
+            for row in {row.id: row for row in rows}.values()
             for subject in subjects[row.scope]
             if row.subject in ("*", subject)
         )
@@ -118,15 +125,35 @@ class Budgets:
             connection.execute(NEW_BALANCE, {**key, "spent": 0, "reserved": 0, "warned": 0})
         return found
 
-    def _balances(self, connection: Connection, rows: Sequence[Row[Any]]) -> dict[Key, Row[Any]]:
-        """The balances of these budgets for today and this month."""
-        starts = [start_of(span, self.clock()) for span in Span]
-        wanted = {"ids": [row.id for row in rows], "starts": starts}
-        return {(row.budget, row.subject, row.start): row for row in connection.execute(BALANCES, wanted)}
+    def _starts(self) -> dict[str, str]:
+        """What today and this month are called, by period."""
+        now = self.clock()
+        return {str(span): start_of(span, now) for span in Span}
 
-    def _account(self, row: Row[Any], subject: str, used: dict[Key, Row[Any]]) -> Account:
-        start = start_of(Span(row.period), self.clock())
+    def _account(
+        self, row: Row[Any], subject: str, used: Mapping[Key, Row[Any]], starts: Mapping[str, str]
+    ) -> Account:
+        start = starts[row.period]
         found = used.get((row.id, subject, start))
         limit = row.amount + (row.extra if self.clock() < row.extra_until else 0)
         spent, reserved = (found.spent, found.reserved) if found else (0, 0)
         return Account(budget_of(row), subject, start, limit / NANO, spent / NANO, reserved / NANO)
+
+
+@cache
+def of_request(subjects: int) -> Select[Any]:
+    """The budgets of a tenant (`of_tenant`) for one of so many subjects (`subject0`…) or for each, with what
+    those drew today and this month. A list of any length in one bind would be written anew at each call."""
+    names: list[Any] = [bindparam(f"subject{number}") for number in range(subjects)]
+    drawn = (
+        (balances.c.budget == budgets.c.id)
+        & balances.c.start.in_([bindparam(span) for span in Span])
+        & balances.c.subject.in_(names)
+    )
+    columns = (balances.c.subject.label("drawn"), balances.c.start, balances.c.spent, balances.c.reserved)
+    return (
+        select(budgets, *columns)
+        .outerjoin(balances, drawn)
+        .where(budgets.c.tenant == bindparam("of_tenant"), budgets.c.subject.in_([*names, "*"]))
+        .order_by(budgets.c.id)
+    )

@@ -49,7 +49,6 @@ def show_report(
 ) -> None:
     """Cost, energy and carbon: of the machine, by group, and beside the price of APIs."""
     with books(context) as accountant:
-        accountant.closing.close_days(accountant.clock())
         made = report(accountant, since=moment(since), by=by)
     if csv:
         save(csv, table_csv(made))
@@ -136,7 +135,7 @@ def what_if(
         return
     typer.echo(
         f"{money(found.per_query)} {found.currency} a question: {found.queries_per_hour:,.4g} an hour on "
-        f"{found.machines:,} machine(s), {found.utilisation:.1%} busy, {money(found.per_hour)} "
+        f"{found.machines:,} machine(s), {found.utilisation:.2%} busy, {money(found.per_hour)} "
         f"{found.currency} an hour\n{money(found.energy_wh)} Wh and {money(found.co2e_g)} gCO2e a question, "
         "idle time included"
     )

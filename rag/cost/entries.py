@@ -10,7 +10,6 @@ from rag.cost.budget import kind_of
 from rag.cost.estimate import Estimate
 from rag.cost.guardrail import Decision
 from rag.cost.ledger import Ending, Entry, Kind
-from rag.cost.reservations import Reservation
 
 if TYPE_CHECKING:
     from rag.cost.ticket import Ticket
@@ -23,10 +22,10 @@ def refused(entry: Mapping[str, Any], decision: Decision, at: float) -> Entry:
     return Entry(at=at, outcome=Ending.REFUSED, details=told, **fields)
 
 
-def opened(held: Reservation) -> dict[str, Any]:
+def opened(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a row that were known when its request opened."""
-    fields = {name: held.entry[name] for name in held.entry if name != "external_most"}
-    return {**fields, "kind": Kind(held.entry.get("kind", Kind.REQUEST))}  # older ones are without
+    fields = {name: entry[name] for name in entry if name != "external_most"}
+    return {**fields, "kind": Kind(entry.get("kind", Kind.REQUEST))}  # older ones are without
 
 
 def decided(ticket: Ticket) -> dict[str, Any]:
@@ -51,6 +50,6 @@ def obstacle(decision: Decision) -> str:
 
 def estimated(estimate: Estimate) -> dict[str, Any]:
     """An estimate for the record: in money and seconds."""
-    parts = {name: asdict(getattr(estimate, name)) for name in ("p50", "p95", "most")}
-    shown = {name: {unit: part[unit] for unit in ("money", "seconds")} for name, part in parts.items()}
+    parts = {"p50": estimate.p50, "p95": estimate.p95, "most": estimate.most}
+    shown = {name: {"money": part.money, "seconds": part.seconds} for name, part in parts.items()}
     return {"estimate": {**shown, "basis": estimate.basis, "samples": estimate.samples}}

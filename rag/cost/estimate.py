@@ -1,8 +1,9 @@
 """What a request will cost, before it is made: likely (p50), hardly more (p95), and the most it can.
 
-Expected seconds come from the speeds that the ledger saw for this tenant and tier. How far off that was for
-the last requests is the distribution from which p50 and p95 are read (split conformal prediction: Lei et al.
-2018, arXiv 1604.04173). The most is every token computed at twice the slowest speed seen.
+Expected seconds come from the speeds that the ledger saw for this tenant and tier, and follow the last
+requests (`speeds.followed`). How far off that was is the distribution from which p95 is read (split conformal
+prediction: Lei et al. 2018, arXiv 1604.04173). The most is every token computed at twice the slowest speed
+seen, and of what others charge, twice as many tokens of the prompt as were counted: those are guessed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -19,7 +21,18 @@ from rag.cost.budget import Amounts
 from rag.cost.meter import Work, charge
 from rag.cost.prices import Price
 from rag.cost.rates import Rates
-from rag.cost.speeds import Sample, Speeds, fit, recalled, sample_of
+from rag.cost.speeds import (
+    FOLLOWED,
+    MARGIN,
+    Sample,
+    Speeds,
+    Surprise,
+    compared,
+    fit,
+    recalled,
+    sample_of,
+    surprises,
+)
 from rag.cost.tables import ledger
 from rag.store.database import Database
 
@@ -72,11 +85,13 @@ def least(one: Amounts, other: Amounts) -> Amounts:
 
 @dataclass(slots=True)
 class History:
-    """The last requests of one tenant and tier."""
+    """The last requests of one tenant and tier, and how far off the speeds were for the last packed ones."""
 
     samples: deque[Sample]
+    surprises: deque[Surprise] = field(default_factory=partial(deque[Surprise], maxlen=FOLLOWED))
     speeds: Speeds = Speeds()
-    unseen: int = field(default=REFIT_AFTER)
+    unseen: int = field(default=REFIT_AFTER)  # requests since the speeds were fitted
+    is_current: bool = False  # whether they know of the last request
 
 
 class Estimator:
@@ -93,6 +108,7 @@ class Estimator:
     ) -> None:
         self._database, self._rates = database, rates
         self._price_of, self._exchange = price_of, exchange
+        self._second = charge(Work(decode_s=1.0), rates)
         self._histories: dict[tuple[str, str], History] = {}
         self._lock = threading.RLock()  # requests are opened and settled in threads
 
@@ -102,21 +118,24 @@ class Estimator:
         speeds = self._speeds(tenant, plan.tier)
         price = self._price_of(plan.tier)
 
-        def external(completion_tokens: float) -> float:
+        def external(completion_tokens: float, per_guess: float) -> float:
             if price is None:
                 return 0.0
-            return price.cost(plan.prompt_tokens, round(completion_tokens)) * self._exchange(price.currency)
+            read = plan.prompt_tokens * per_guess
+            return price.cost(read, round(completion_tokens)) * self._exchange(price.currency)
 
+        usually = speeds.read[0] if packed else 1.0
+        dearest = external(plan.max_tokens, MARGIN * max(1.0, speeds.read[1]))
         expected = self._packed if packed else self._planned
         p50_s, p95_s, lengths = expected(speeds, plan)
         most_s = speeds.most(plan.prompt_tokens, plan.max_tokens)
         p95_s = min(most_s, p95_s)
         usual, long = (min(each, plan.max_tokens) for each in lengths)
         return Estimate(
-            p50=self._amounts(min(p95_s, p50_s), external(usual)),
-            p95=self._amounts(p95_s, external(long)),
-            most=self._amounts(most_s, external(plan.max_tokens)),
-            external_most=external(plan.max_tokens),
+            p50=self._amounts(min(p95_s, p50_s), external(usual, usually)),
+            p95=self._amounts(p95_s, external(long, max(1.0, usually))),
+            most=self._amounts(most_s, dearest),
+            external_most=dearest,
             basis="measured" if speeds.samples else "assumed",
             samples=speeds.samples,
         )
@@ -128,8 +147,10 @@ class Estimator:
         for once its prompt was packed."""
         with self._lock:
             history = self._history(tenant, tier)
-            history.samples.append(sample_of(work, self._rates.cores, plan, packed))
-            history.unseen += 1
+            sample = sample_of(work, self._rates.cores, plan, packed)
+            history.samples.append(sample)
+            history.surprises.extend(surprises([sample], history.speeds))
+            history.unseen, history.is_current = history.unseen + 1, False
 
     @staticmethod
     def _planned(speeds: Speeds, plan: Plan) -> tuple[float, float, tuple[float, float]]:
@@ -146,16 +167,22 @@ class Estimator:
         return typical_s * p50, typical_s * p95, speeds.written
 
     def _amounts(self, busy_s: float, external: float) -> Amounts:
-        made = charge(Work(decode_s=busy_s, external=external), self._rates)
-        return Amounts(made.booked, made.energy_wh, made.co2e_g, busy_s)
+        each = self._second
+        return Amounts(each.booked * busy_s + external, each.energy_wh * busy_s, each.co2e_g * busy_s, busy_s)
 
     def _speeds(self, tenant: str, tier: str) -> Speeds:
         with self._lock:
             history = self._history(tenant, tier)
-            if len(history.samples) >= ENOUGH and (
-                history.unseen >= REFIT_AFTER or history.speeds.samples < 2 * ENOUGH
-            ):
-                history.speeds, history.unseen = fit(list(history.samples)), 0
+            if history.is_current or len(history.samples) < ENOUGH:
+                return history.speeds
+            if history.unseen >= REFIT_AFTER or history.speeds.samples < 2 * ENOUGH:
+                samples = list(history.samples)
+                history.speeds, history.unseen = fit(samples), 0
+                history.surprises.clear()
+                history.surprises.extend(surprises(samples[-FOLLOWED:], history.speeds))
+            # Quicker than to fit, and how the last one went is what tells most.
+            history.speeds = replace(history.speeds, packed=compared(history.surprises))
+            history.is_current = True
             return history.speeds
 
     def _history(self, tenant: str, tier: str) -> History:

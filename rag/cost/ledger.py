@@ -1,8 +1,8 @@
 """What every request cost, for good: rows that are only ever added, each sealed together with the one before.
 
 The seal is HMAC-SHA256 with a key that lies in the home and not in the database: who may write the database
-can neither change a row nor make up a chain. Cutting off the newest rows shows against a head that was kept
-elsewhere (`rag cost verify --head`).
+can neither change a row nor make up a chain. Cutting off the newest rows shows against the bookmark in the
+home, and against a head that was kept elsewhere (`rag cost verify --head`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,6 +23,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
+from rag.cost.bookmark import NEWEST, Bookmark
 from rag.cost.meter import Charge, Work
 from rag.cost.tables import ledger
 from rag.errors import SettingsError
@@ -32,9 +34,9 @@ KEY = "ledger.key"
 GENESIS = "0" * 64
 COLUMNS = tuple(column.name for column in ledger.columns)
 SEALED = tuple(name for name in COLUMNS if name != "hash")
+ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 # Written once: making a statement anew takes longer than running it.
-NEWEST = select(ledger.c.seq, ledger.c.hash).order_by(ledger.c.seq.desc()).limit(1)
 ADD = insert(ledger)
 MONEY = select(ledger.c.currency).where(ledger.c.currency != "").order_by(ledger.c.seq.desc()).limit(1)
 
@@ -109,10 +111,18 @@ class Verification:
 class Ledger:
     """The rows of one database. Raises SettingsError when they were sealed with another home's key."""
 
-    def __init__(self, database: Database, home: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        home: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        within: Connection | None = None,
+    ) -> None:
+        """`within`: a transaction under way that holds the write lock, to join."""
         self.database, self.clock = database, clock
-        self._key = read_key(home / KEY)
-        with database.writing() as connection:
+        self._key, self._bookmark = read_key(home / KEY), Bookmark(home)
+        with nullcontext(within) if within else database.writing() as connection:
             first = connection.execute(select(ledger).where(ledger.c.seq == 1)).one_or_none()
             if first is None:
                 self.append(connection, Entry(Kind.OPENING, clock()))
@@ -121,14 +131,35 @@ class Ledger:
                     f"the ledger was begun with another {home / KEY}: copy the file from the machine "
                     "that began it, readable for its owner only"
                 )
+        if within is None:
+            self.remember()
+
+    def remember(self) -> None:
+        """Note in the home how far the ledger is now, unless it lacks what was noted before."""
+        with self.database.reading() as connection:
+            self._bookmark.move(connection)
+
+    def gap(self) -> str:
+        """What it lacks of what it had when the home last looked; empty: nothing. Quick: one row is read."""
+        with self.database.reading() as connection:
+            return self._bookmark.problem(connection)
 
     def append(self, connection: Connection, entry: Entry) -> Head:
         """Add one row, within a transaction that holds the write lock."""
         head = self.head(connection)
+        if not head.seq and entry.kind is not Kind.OPENING:  # emptied under a process that runs
+            head = self.append(connection, Entry(Kind.OPENING, self.clock()))
         values = {**_columns(entry), "seq": head.seq + 1, "previous": head.hash}
         sealed = Head(head.seq + 1, seal(self._key, values))
         connection.execute(ADD, {**values, "hash": sealed.hash})
         return sealed
+
+    def rename(self, connection: Connection, tenant: str, old: str, new: str) -> None:
+        """Note that a user has another name, under pseudonyms: what he used stays his, and is nobody's who
+        gets the old name (`usage.held`)."""
+        told = {"renamed": self.alias(tenant, old), "to": self.alias(tenant, new)}
+        row = Entry(Kind.CHANGE, self.clock(), tenant=tenant, user=told["to"], details=told)
+        self.append(connection, row)
 
     def head(self, connection: Connection) -> Head:
         """The newest row."""
@@ -140,7 +171,8 @@ class Ledger:
         return connection.execute(MONEY).scalar_one_or_none() or ""
 
     def verify(self, known: Head | None = None) -> Verification:
-        """Walk over all rows. `known`: a head kept elsewhere, which must still be among them."""
+        """Walk over all rows. `known`: a head kept elsewhere, which must still be among them; so must be what
+        the home noted itself."""
         last = Head()
         with self.database.reading() as connection:
             for row in connection.execute(
@@ -155,6 +187,9 @@ class Ledger:
                     )
         if known and known.seq > last.seq:
             return Verification(last.seq, last, last.seq + 1, f"the rows up to {known.seq} are gone")
+        if gap := self.gap():
+            return Verification(last.seq, last, last.seq + 1, gap)
+        self.remember()
         return Verification(last.seq, last)
 
     def pseudonym(self, principal: Principal) -> str:
@@ -181,17 +216,17 @@ class Ledger:
 def seal(key: bytes, values: Mapping[str, Any]) -> str:
     """The seal of a row, the seal of the row before included."""
     told = canonical({name: values[name] for name in SEALED})
-    return hmac.new(key, told.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, told.encode(), "sha256").hex()
 
 
 def canonical(values: Mapping[str, Any]) -> str:
     """The one text for the same values."""
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return ENCODER.encode(values)
 
 
 def day_of(at: float) -> str:
     """The UTC day of a moment."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
 def read_key(path: Path) -> bytes:

@@ -43,6 +43,7 @@ class Load:
         busy = select(func.coalesce(func.sum(rows.busy_s), 0.0))
         lately = busy.where(rows.kind.in_(WORKING), rows.at > now - DAY_S)
         with self._database.reading() as connection:
-            self._began = float(connection.execute(BEGINNING).scalar_one())
+            began = connection.execute(BEGINNING).scalar_one_or_none()
+            self._began = now if began is None else float(began)
             self._busy_s = float(connection.execute(lately).scalar_one())
         self._until = now + GOOD_FOR_S

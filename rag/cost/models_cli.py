@@ -13,7 +13,7 @@ import typer
 from rag.cost.bom import bill_of_materials
 from rag.cost.budget_cli import books
 from rag.cost.cli import moment, save
-from rag.cost.inventory import ModelLine
+from rag.cost.inventory import ModelLine, Use
 from rag.cost.models_report import ModelsReport, models_report
 from rag.terminal import money
 
@@ -40,9 +40,14 @@ def show_models(
 def told(made: ModelsReport) -> str:
     """The report for a terminal."""
     lines = [line for model in made.models for line in described(model, made.currency)]
+    for name, used in made.others.items():
+        lines += [
+            f"{name}  (not in the lock: somebody else's, or removed since)",
+            how_used(used, made.currency),
+        ]
     lines.append(
         f"\nthe machine was busy {made.utilisation:.2%} of the time; "
-        f"{made.idle_share:.0%} of the cost is idle time"
+        f"{made.idle_share:.2%} of the cost is idle time"
     )
     lines.append(f"{made.external_requests} requests were paid to others")
     lines += [f"{each.action}{f' {each.model}' if each.model else ''}: {each.why}" for each in made.advice]
@@ -60,11 +65,14 @@ def described(model: ModelLine, currency: str) -> list[str]:
         f"  sha256 {model.sha256}\n  {model.state}",
     ]
     lines += [f"  gate {each.profile}: {each.verdict}" for each in model.gates]
-    if used := model.use:
-        first, last = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}" for at in (used.first, used.last))
-        lines.append(
-            f"  {used.requests} answers from {first} to {last}; a thousand cost "
-            f"{money(used.loaded_per_thousand)} {currency}, {money(used.wh_per_thousand)} Wh, "
-            f"{money(used.co2e_g_per_thousand)} gCO2e, idle time included"
-        )
-    return lines
+    return [*lines, how_used(model.use, currency)] if model.use else lines
+
+
+def how_used(used: Use, currency: str) -> str:
+    """How much a model was used, and what that cost."""
+    first, last = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}" for at in (used.first, used.last))
+    return (
+        f"  {used.requests} answers from {first} to {last}; a thousand cost "
+        f"{money(used.loaded_per_thousand)} {currency}, {money(used.wh_per_thousand)} Wh, "
+        f"{money(used.co2e_g_per_thousand)} gCO2e, idle time included"
+    )

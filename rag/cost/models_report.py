@@ -21,7 +21,8 @@ DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class ModelsReport:
-    """All models, the machine's load, what to do about it, and the head of the ledger it rests on."""
+    """All models, the machine's load, what to do about it, and the head of the ledger it rests on. `others`:
+    models that were used and are in no lock: somebody else's, or removed since."""
 
     start: float
     end: float
@@ -30,6 +31,7 @@ class ModelsReport:
     idle_share: float
     profile: str
     models: tuple[ModelLine, ...]
+    others: dict[str, Use]
     external_requests: int
     advice: tuple[Advice, ...]
     constants: str
@@ -43,10 +45,11 @@ def models_report(accountant: Accountant, *, since: float = 0.0) -> ModelsReport
         line.name: line for line in usage(accountant.database, since=made.start, until=made.end, by=By.MODEL)
     }
     own = Shelf(settings.home).entries()
+    lock = load_lock(settings.home)
     lines = tuple(
-        line_of(entry, used.get(name), made, accountant, added=name in own)
-        for name, entry in load_lock(settings.home).items()
+        line_of(entry, used.get(name), made, accountant, added=name in own) for name, entry in lock.items()
     )
+    others = {name: line for name, line in used.items() if name and name not in lock}
     profile = str(settings.answering.profile)
     days = (made.end - made.start) / DAY_S
     with accountant.database.reading() as connection:
@@ -62,6 +65,7 @@ def models_report(accountant: Accountant, *, since: float = 0.0) -> ModelsReport
         idle_share=made.idle.cost / made.cost if made.cost else 0.0,
         profile=profile,
         models=lines,
+        others={name: use_of(name, line, made, accountant) for name, line in others.items()},
         external_requests=outside,
         advice=advise(lines, profile=profile, utilisation=made.utilisation, days=days),
         constants=made.rates.constants,

@@ -46,8 +46,8 @@ class Price:
         """Whether nobody looked for more than 90 days."""
         return on - self.date > OLDEST
 
-    def cost(self, prompt_tokens: int, completion_tokens: int, *, cached_tokens: int = 0) -> float:
-        """What one call costs, in `currency`; `cached_tokens` are part of the prompt's."""
+    def cost(self, prompt_tokens: float, completion_tokens: float, *, cached_tokens: int = 0) -> float:
+        """What one call costs, in `currency`, also of a mean length; `cached_tokens` are of the prompt's."""
         step = max(
             (one for one in self.long if prompt_tokens > one.above), key=lambda one: one.above, default=None
         )

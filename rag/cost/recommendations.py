@@ -69,7 +69,7 @@ def advise(
             if each.added and not each.in_use and not each.use
         ]
         if utilisation < LOW_LOAD:
-            load = f"busy {utilisation:.1%} of {days:.0f} days"
+            load = f"busy {utilisation:.2%} of {days:.0f} days"
             told = f"{load}: a smaller machine, or an API, costs less per answer"
             found.append(Advice(Action.OVER_PROVISIONED, "", told))
     return tuple(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag.cost.budget import Account
+from rag.cost.budget import Account, end_of, figure, unit_name
 from rag.cost.guardrail import Decision
 
 
@@ -20,7 +20,11 @@ def refusal(decision: Decision, accounts: Sequence[Account], cap: float, currenc
         return f"{guess}; {limit}: ask for less, or raise it"
     obstacles = [each for each in accounts if each.budget.id == decision.obstacle]
     account = min(obstacles, key=lambda each: each.left)  # "*" has one for each of the caller's groups
-    unit = account.budget.unit
-    need = f"it needs {found.most.of(unit):.3g} of {max(0.0, account.left):.3g} left"
-    again = f"it starts anew after {account.budget.period} {account.start}"
-    return f"{guess}; budget {account.budget.id}: {need}; {again}, or ask an operator to raise it"
+    budget, unit = account.budget, unit_name(account.budget.unit, currency)
+    left = figure(max(0.0, account.left))
+    need = f"it needs at most {figure(found.most.of(budget.unit))} {unit} of {left} left"
+    held = f", {figure(account.reserved)} held by requests under way" if account.reserved else ""
+    limit = f"{figure(account.limit)} a {budget.period}, {figure(account.spent)} spent{held}"
+    again = f"it starts anew {end_of(budget.period, account.start)}"
+    later = "try again when those end" if account.reserved else "ask an operator to raise it"
+    return f"{guess}; budget {budget.id}: {need} ({limit}); {again}, or {later}"

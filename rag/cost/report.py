@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
@@ -22,27 +22,25 @@ from rag.cost.tables import ledger
 from rag.cost.usage import By, UsageLine, usage
 from rag.errors import BadRequest
 
-IDLE_SUMS = ("busy_s", "depreciation", "energy", "opex", "external", "energy_wh", "co2e_g")
+IDLE_SUMS = ("busy_s", "depreciation", "energy", "opex", "energy_wh", "co2e_g")  # nobody is paid for it
 # Settings whose constant is called otherwise, and the grid, which is found by country.
 CONSTANT_NAMES = {"price": "server_price"}
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """The time that no request took."""
+    """The time that no request took. `cost` is the sum of `depreciation`, `energy` and `opex`."""
 
     seconds: float = 0.0
     cost: float = 0.0
     energy_wh: float = 0.0
     co2e_g: float = 0.0
+    depreciation: float = 0.0
+    energy: float = 0.0
+    opex: float = 0.0
 
     def __add__(self, other: Idle) -> Idle:
-        return Idle(
-            self.seconds + other.seconds,
-            self.cost + other.cost,
-            self.energy_wh + other.energy_wh,
-            self.co2e_g + other.co2e_g,
-        )
+        return Idle(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(Idle)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,7 @@ class CostReport:
     """All of it. Money in `currency`; energy at the machine, times `rates.pue` in money and carbon.
 
     `whole`: requests, lookups and ingestion; `asked`: requests alone; `worded`: those that a model worded.
+    `gap`: what the ledger lacks of what it had, so the report too; empty: nothing.
     """
 
     start: float
@@ -68,6 +67,7 @@ class CostReport:
     estimates: EstimateQuality | None
     break_even: tuple[BreakEven, ...]
     defaults: tuple[Constant, ...]
+    gap: str = ""
 
     @property
     def hours(self) -> float:
@@ -150,6 +150,7 @@ def report(
         estimates=estimates,
         break_even=(),
         defaults=defaults_of(accountant),
+        gap=accountant.ledger.gap(),
     )
     return with_break_even(made, accountant) if made.worded.requests else made
 
@@ -193,7 +194,7 @@ def idle_of(connection: Connection, accountant: Accountant, start: float, end: f
     sums = [func.coalesce(func.sum(rows[name]), 0.0) for name in IDLE_SUMS]
     within = (rows.kind == Kind.IDLE, rows.at >= start, rows.at < end)
     seconds, *money, wh, co2e_g = map(float, connection.execute(select(*sums).where(*within)).one())
-    found = Idle(seconds, sum(money), wh, co2e_g)
+    found = Idle(seconds, sum(money), wh, co2e_g, *money)
     before = closed(connection)
     if end <= before.until:
         return found
@@ -203,7 +204,8 @@ def idle_of(connection: Connection, accountant: Accountant, start: float, end: f
         busy = select(func.coalesce(func.sum(rows.busy_s), 0.0)).where(rows.kind.in_(WORKING))
         busy_s = float(connection.execute(busy.where(rows.at >= start, rows.at < end)).scalar_one())
         rest = idle(end - start - busy_s, None, accountant.rates)
-    return found + Idle(rest.busy_s, rest.booked, rest.energy_wh, rest.co2e_g)
+    parts = (rest.depreciation, rest.energy, rest.opex)
+    return found + Idle(rest.busy_s, rest.booked, rest.energy_wh, rest.co2e_g, *parts)
 
 
 def defaults_of(accountant: Accountant) -> tuple[Constant, ...]:

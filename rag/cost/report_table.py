@@ -23,6 +23,7 @@ FIELDS = (
     "energy_wh",
     "co2e_g",
 )
+PARTS = ("depreciation", "energy", "opex", "energy_wh", "co2e_g")  # of idle time, besides its seconds
 
 
 def table_csv(report: CostReport) -> str:
@@ -32,22 +33,13 @@ def table_csv(report: CostReport) -> str:
     writer.writerow([*FIELDS, "currency"])
     for line in report.lines:
         writer.writerow([*(safe(getattr(line, name)) for name in FIELDS), report.currency])
-    idle = {
-        "name": "(idle)",
-        "busy_s": report.idle.seconds,
-        "booked": report.idle.cost,
-        "energy_wh": report.idle.energy_wh,
-        "co2e_g": report.idle.co2e_g,
-    }
-    whole = {
-        "name": "(all)",
-        "requests": report.whole.requests,
-        "booked": report.cost,
-        "energy_wh": report.energy_wh,
-        "co2e_g": report.co2e_g,
-    }
-    for last in (idle, whole):
-        writer.writerow([*(last.get(name, "") for name in FIELDS), report.currency])
+    unused = {"busy_s": report.idle.seconds, "booked": report.idle.cost}
+    unused |= {name: getattr(report.idle, name) for name in PARTS}
+    # Nobody wrote or paid for anything in idle time: a 0, so that every column adds up to its last line.
+    idle = [unused.get(name, 0) for name in FIELDS[1:]]
+    whole = [getattr(report.whole, name) + unused.get(name, 0) for name in FIELDS[1:]]
+    for name, last in (("(idle)", idle), ("(all)", whole)):
+        writer.writerow([name, *last, report.currency])
     return out.getvalue()
 
 

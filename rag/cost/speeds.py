@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from bisect import insort
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,14 @@ if TYPE_CHECKING:
 
 MARGIN = 2.0
 LATEST, LATE = 25, 100  # requests, from which p50 and p95 are read
+FOLLOWED = LATE + LATEST  # requests that are followed
+FRESH = (0.05, 0.2, 0.5)  # how much of a request's surprise goes into what is expected of the next
+FEW = 19  # below so many values the largest of them is no p95
+LEARNING = 0.02  # how quickly the share that is left above p95 is put right
 # Until this machine has measured its own: a model of 8 billion parameters on two cores is not slower.
 SLOWEST_PREFILL_S, SLOWEST_DECODE_S, SLOWEST_REST_S = 0.05, 0.5, 5.0
+
+Surprise = tuple[bool, float]  # whether a model was asked, and how far off what was expected was
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +56,10 @@ class Sample:
 class Speeds:
     """Seconds per token and beside tokens, typical and slowest; how requests compared with the typical.
 
-    Of a packed prompt more is known: `fresh_s` per token not cached, `kept` tokens that usually are cached,
-    `written` tokens of the answers that a model wrote (median, p95), and `packed`: how requests compared with
-    what is typical then (p50, p95), by whether a model was asked.
+    Of a packed prompt more is known: `fresh_s` per token not cached, `kept` tokens that usually need not be
+    computed, `read` tokens in the end for each that was counted (median, most), `written` tokens of the
+    answers that a model wrote (median, p95), and `packed`: how requests compared with what is typical then
+    (p50, p95), by whether a model was asked.
     """
 
     prefill_s: float = SLOWEST_PREFILL_S
@@ -65,6 +73,7 @@ class Speeds:
     samples: int = 0
     fresh_s: float = SLOWEST_PREFILL_S
     kept: float = 0.0
+    read: tuple[float, float] = (1.0, 1.0)
     written: tuple[float, float] = (math.inf, math.inf)
     packed: Mapping[bool, tuple[float, float]] = field(default_factory=dict)
 
@@ -129,7 +138,8 @@ def recalled(
 
 
 def fit(samples: Sequence[Sample]) -> Speeds:
-    """Typical and slowest speeds, and how far off the typical was of late. The oldest sample comes first."""
+    """Typical and slowest speeds, and how far off the typical was of late; of packed prompts see `compared`.
+    The oldest sample comes first."""
     middle = statistics.median
     # By whole prompts, as they were planned in the end: what was cached of them, or never put into them, is
     # part of what is typical, and of how far off that is.
@@ -146,10 +156,12 @@ def fit(samples: Sequence[Sample]) -> Speeds:
         samples=len(samples),
         fresh_s=middle(fresh),
         kept=kept(samples),
+        read=read(samples),
         written=lengths(samples),
     )
     ratios = [
-        each.busy_s / max(1e-9, plain.typical(each.planned_tokens, each.planned_most)) for each in samples
+        each.busy_s / max(1e-9, plain.typical(each.planned_tokens, each.planned_most))
+        for each in samples[-LATE:]
     ]
     return replace(
         plain,
@@ -157,15 +169,22 @@ def fit(samples: Sequence[Sample]) -> Speeds:
         completion_p95=quantile(written, 0.95),
         # What else the machine does slows all requests of an hour alike: the last ones tell best.
         ratio_p50=middle(ratios[-LATEST:]),
-        ratio_p95=quantile(sorted(ratios[-LATE:]), 0.95),
-        packed=compared(samples, plain),
+        ratio_p95=quantile(sorted(ratios), 0.95),
     )
 
 
 def kept(samples: Sequence[Sample]) -> float:
-    """Tokens of a prompt that were cached of late: the instructions always, passages by luck."""
-    cached = [each.prompt_tokens - each.fresh_tokens for each in samples[-LATE:] if each.prompt_tokens]
-    return statistics.median(cached) if cached else 0.0
+    """Tokens of a packed prompt that were not computed of late: the instructions always, passages by luck,
+    and what a plan counts for the frame and no prompt has."""
+    spared = [each.packed_tokens - each.fresh_tokens for each in samples[-LATE:] if each.packed_tokens]
+    return statistics.median(spared) if spared else 0.0
+
+
+def read(samples: Sequence[Sample]) -> tuple[float, float]:
+    """Tokens of prompts for each that was counted before: others have a vocabulary of their own, and theirs
+    are guessed. Median of late, and most."""
+    shares = [each.prompt_tokens / each.packed_tokens for each in samples if each.packed_tokens]
+    return (statistics.median(shares[-LATE:]), max(shares)) if shares else (1.0, 1.0)
 
 
 def lengths(samples: Sequence[Sample]) -> tuple[float, float]:
@@ -174,19 +193,70 @@ def lengths(samples: Sequence[Sample]) -> tuple[float, float]:
     return (statistics.median(late), quantile(late, 0.95)) if late else (math.inf, math.inf)
 
 
-def compared(samples: Sequence[Sample], plain: Speeds) -> dict[bool, tuple[float, float]]:
+def compared(surprises: Iterable[Surprise]) -> dict[bool, tuple[float, float]]:
     """How requests compared with what was typical of their packed prompts: p50 and p95, by whether a model
-    was asked."""
+    was asked. The oldest comes first."""
+    told: dict[bool, list[float]] = {True: [], False: []}
+    for asked, surprise in surprises:
+        told[asked].append(surprise)
+    levels = {asked: followed(offs) for asked, offs in told.items() if offs}
+    both = [residual for _, residuals in levels.values() for residual in residuals]
     found = {}
-    for asked in (True, False):
-        ratios = [
-            each.busy_s / max(1e-9, plain.typical_packed(each.packed_tokens, each.packed_most))
-            for each in samples
-            if each.packed_tokens is not None and bool(each.packed_tokens) is asked
-        ]
-        if ratios:
-            found[asked] = statistics.median(ratios[-LATEST:]), quantile(sorted(ratios[-LATE:]), 0.95)
+    for asked, (level, residuals) in levels.items():
+        upper = bound(residuals if len(residuals) >= FEW else both, 0.95)
+        found[asked] = math.exp(level), math.exp(level + max(0.0, upper))
     return found
+
+
+def surprises(samples: Iterable[Sample], plain: Speeds) -> list[Surprise]:
+    """How far requests with a packed prompt were from what was expected of them: logarithms of the ratio."""
+    return [
+        (
+            bool(each.packed_tokens),
+            math.log(
+                max(1e-9, each.busy_s) / max(1e-9, plain.typical_packed(each.packed_tokens, each.packed_most))
+            ),
+        )
+        for each in samples
+        if each.packed_tokens is not None
+    ]
+
+
+def followed(offs: Sequence[float]) -> tuple[float, list[float]]:
+    """How far off the next request will be, and how far off that guess was for each so far, the oldest first.
+
+    What else a machine does slows all requests of some minutes alike, so the last ones tell best: exponential
+    smoothing, as quick as would have guessed best so far.
+    """
+    return min((smoothed(offs, fresh) for fresh in FRESH), key=lambda told: sum(map(abs, told[1])))
+
+
+def smoothed(offs: Sequence[float], fresh: float) -> tuple[float, list[float]]:
+    """The same at one speed."""
+    level = statistics.median(offs[:5])
+    residuals = []
+    for each in offs:
+        residuals.append(each - level)
+        level += fresh * (each - level)
+    return level, residuals
+
+
+def bound(residuals: Sequence[float], share: float) -> float:
+    """What that share of the next residuals will stay below.
+
+    The conformal quantile of the last ones, at a level that rises where too many were above it and falls
+    where too few were: adaptive conformal inference (Gibbs and Candès 2021, arXiv 2106.00170).
+    """
+    ordered: list[float] = []
+    above = 1 - share
+    for number, each in enumerate(residuals):
+        if number >= FEW:
+            missed = each > quantile(ordered, 1 - above)
+            above = min(4 * (1 - share), max(0.0, above + LEARNING * (1 - share - missed)))
+        insort(ordered, each)
+        if len(ordered) > LATE:
+            ordered.remove(residuals[number - LATE])
+    return quantile(ordered, 1 - above)
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

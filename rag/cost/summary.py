@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from math import isfinite
 
 from rag.cost.break_even import BreakEven, hourly
@@ -14,11 +15,14 @@ from rag.terminal import money
 def facts(report: CostReport) -> list[tuple[str, str]]:
     """What the report says of the whole, as pairs of a name and a value."""
     currency, band = report.currency, report.band
+    start, end = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (report.start, report.end))
     wh, rates = report.energy_wh, report.rates
-    making = report.co2e_g - rates.carbon(wh)  # which the band of the energy does not touch
-    low, high = (rates.carbon(wh * each) + making for each in (band.low, band.high))
-    found = [
-        ("provisioned", f"{report.hours:.1f} h, {report.utilisation:.2%} of them busy"),
+    making = report.hours * rates.embodied_g_h  # which the band of the energy does not touch
+    # Not the carbon of `wh` by the grid of today: rows keep the grid that was in force.
+    low, high = ((report.co2e_g - making) * each + making for each in (band.low, band.high))
+    found = [("not all is here", report.gap)] if report.gap else []
+    found += [
+        ("provisioned", f"{report.hours:.1f} h, {start} to {end} UTC, {report.utilisation:.2%} of them busy"),
         ("requests", ", ".join(f"{count} {name}" for name, count in report.outcomes.items()) or "none"),
         ("cost", f"{money(report.cost)} {currency}, of which {money(report.idle.cost)} for idle time"),
         ("paid to others", f"{money(report.whole.external)} {currency}"),
@@ -26,11 +30,11 @@ def facts(report: CostReport) -> list[tuple[str, str]]:
         ("marginal cost per answer", amount(report.marginal_per_query, currency)),
         (
             "energy at the machine",
-            f"{money(wh)} Wh, between {money(wh * band.low)} and {money(wh * band.high)} ({band.method})",
+            f"{amounts('Wh', wh, wh * band.low, wh * band.high)} ({band.method})",
         ),
         (
             "carbon",
-            f"{money(report.co2e_g)} gCO2e, between {money(low)} and {money(high)} by that band "
+            f"{amounts('gCO2e', report.co2e_g, low, high)} by that band "
             f"(PUE {rates.pue:g}, {rates.grid_low:g} to {rates.grid_high:g} g/kWh)",
         ),
         (
@@ -47,6 +51,13 @@ def facts(report: CostReport) -> list[tuple[str, str]]:
         told += f", median error {quality.median_error:.0%} ({quality.requests} requests)"
         found.append(("estimates", told))
     return found
+
+
+def amounts(unit: str, value: float, low: float, high: float) -> str:
+    """A figure with its band in one unit, thousands of it where there are."""
+    scale, unit = (1000, f"k{unit}") if value >= 1000 else (1, unit)
+    likely, least, most = (money(each / scale) for each in (value, low, high))
+    return f"{likely} {unit}, between {least} and {most}"
 
 
 def amount(value: float | None, currency: str) -> str:

@@ -66,8 +66,9 @@ class Ticket:
     """A request that may be served as `decision.plan` says. Use it as a context manager, or settle it.
 
     `warnings`: soft limits that are behind us; `cap`: the most it may cost, 0 for any. `estimates`: what is
-    held for each tier; `packed`: the prompts that were put together since. What was not settled at the end of
-    the block is booked as interrupted (the caller went away) or error, with the work so far.
+    held for each tier; `packed`: the prompts that were put together since; `models`: who worked, by tier.
+    What was not settled at the end of the block is booked as interrupted (the caller went away) or error,
+    with the work so far.
     """
 
     accountant: Accountant
@@ -83,6 +84,7 @@ class Ticket:
     senders: list[tuple[str, Sender]] = field(default_factory=list)
     estimates: dict[str, Estimate] = field(default_factory=dict)
     packed: dict[str, Plan] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
     _engine_since: float = 0.0
 
     @property
@@ -90,9 +92,11 @@ class Ticket:
         """What may be done."""
         return self.decision.plan
 
-    def add(self, work: Work, *, tier: str = "") -> None:
-        """Note work that was done, by the tier that did it."""
+    def add(self, work: Work, *, tier: str = "", model: str = "") -> None:
+        """Note work that was done, by the tier that did it, and by which model."""
         tier = tier or self.plan.tier
+        if model:
+            self.models[tier] = model
         self.work[tier] = self.work.get(tier, Work()) + work
         if work.decode_s or work.prefill_s:
             self._stop_waiting()

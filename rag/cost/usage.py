@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select
 
 from rag.cost.ledger import ASKED, WORKING, Ending, Kind
 from rag.cost.tables import ledger
@@ -26,6 +27,10 @@ SUMS = (
     "energy_wh",
     "co2e_g",
 )
+
+LAST = 2**62
+Rename = tuple[int, str, str]  # the row that tells it, the pseudonym before and after
+Span = tuple[str, int, int]  # a pseudonym, and the rows after and before which it is meant
 
 
 class By(StrEnum):
@@ -80,7 +85,8 @@ def usage(
 ) -> tuple[UsageLine, ...]:
     """Sums from `since` up to `until`, dearest first, days in their order; without `by` one line in all.
 
-    `user`: a pseudonym (Ledger.pseudonym). `least_written`: tokens below which an answer does not count.
+    `user`: a pseudonym (Ledger.pseudonym); of whoever has that name now, also from before he had it, and not
+    of who had it before. `least_written`: tokens below which an answer does not count.
     """
     rows = ledger.c
     key: ColumnElement[str] = literal("all") if by is None else rows[by]
@@ -93,12 +99,35 @@ def usage(
         query = query.where(rows.completion_tokens >= least_written)
     if tenant is not None:
         query = query.where(rows.tenant == tenant)
-    if user is not None:
-        query = query.where(rows.user == user)
     with database.reading() as connection:
+        if user is not None:
+            spans = held(renames(connection, tenant), user)
+            its = ((rows.user == name) & (rows.seq > begin) & (rows.seq < end) for name, begin, end in spans)
+            query = query.where(or_(*its))
         found = connection.execute(query if by is None else query.group_by(key)).all()
     lines = [line_of(*row) for row in found if row[1] is not None]
     return tuple(sorted(lines, key=lambda line: line.name if by is By.DAY else -line.booked))
+
+
+def renames(connection: Connection, tenant: str | None) -> list[Rename]:
+    """Who got another name when, the oldest first."""
+    rows = ledger.c
+    query = select(rows.seq, rows.details).where(rows.kind == Kind.CHANGE, rows.tier == "").order_by(rows.seq)
+    if tenant is not None:
+        query = query.where(rows.tenant == tenant)
+    told = ((seq, json.loads(details)) for seq, details in connection.execute(query))
+    return [(seq, each["renamed"], each["to"]) for seq, each in told if "renamed" in each]
+
+
+def held(renames: Sequence[Rename], user: str, end: int = LAST) -> list[Span]:
+    """The pseudonyms that stood for the one who had this one before row `end`, each with the rows between
+    which it did."""
+    for seq, old, new in reversed(renames):
+        if seq < end and new == user:
+            return [*held(renames, old, seq), (user, seq, end)]
+        if seq < end and old == user:
+            return [(user, seq, end)]  # what is older is of the one who left the name
+    return [(user, 0, end)]
 
 
 def line_of(name: str, requests: int, *sums: float) -> UsageLine:

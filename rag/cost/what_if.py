@@ -62,7 +62,7 @@ def outlook(mean: MeanQuestion, rates: Rates, change: Change, *, per_hour: float
     made = changed(rates, change)
     if made.idle_w > made.busy_w:
         raise BadRequest(f"idle {made.idle_w:g} W is more than busy {made.busy_w:g} W: give both --*-watts")
-    machines = math.ceil(count * busy_s / 3600)
+    machines = math.ceil(round(count * busy_s / 3600, 9))  # of a machine that is just full there is one
     load = count * busy_s / 3600 / machines
     wh = machines * made.watts(load) / count
     return Outlook(

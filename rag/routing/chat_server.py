@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from rag.engine.address import Address
-from rag.engine.completions import SHOWN, guess, translated, usage_of
+from rag.engine.completions import SHOWN, guess, lines, translated, usage_of
 from rag.engine.generator import SHARED_WITH_NOBODY, Delta, Finished, Sampling, Terms
 from rag.engine.prompt import Piece
 from rag.errors import (
@@ -60,7 +60,9 @@ class ChatServer:
         self.address, self.model = address, model
         self.url = address.url.rstrip("/").removesuffix("/v1")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=TIMEOUT)
+        # Reading the certificates takes longer than many an answer: only where there is one to check.
+        secure = self.url.lower().startswith("https:")
+        self._client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=TIMEOUT, verify=secure)
         self._limit = "max_tokens"
         self._active = 0
 
@@ -210,7 +212,7 @@ def spoken(prompt: Sequence[Piece]) -> list[dict[str, str]]:
 async def chunks(reply: httpx.Response, server: Address) -> AsyncIterator[dict[str, Any]]:
     """The JSON of every event. Raises WorkerError for what is none, and for errors in the stream."""
     with translated(server):
-        async for line in reply.aiter_lines():
+        async for line in lines(reply, server):
             name, _, data = line.partition(":")
             if name != "data" or (data := data.strip()) == "[DONE]":
                 continue

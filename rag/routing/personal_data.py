@@ -13,6 +13,8 @@ from enum import StrEnum
 
 import phonenumbers
 from stdnum import iban, luhn
+from stdnum.br import cpf
+from stdnum.ch import ssn as ahv
 from stdnum.dk import cpr
 from stdnum.es import nie, nif
 from stdnum.fi import hetu
@@ -30,6 +32,7 @@ class DataKind(StrEnum):
     EMAIL = "EMAIL"
     IBAN = "IBAN"
     IP = "IP"
+    MAC = "MAC"
     TAX_ID = "ID"  # of tax, social insurance, passport or driving licence
     CARD = "CARD"
     PHONE = "PHONE"
@@ -75,6 +78,7 @@ Finder = Callable[[str], Iterator[tuple[int, int]]]
 
 def find(text: str, kinds: frozenset[DataKind] = frozenset(DataKind)) -> list[Finding]:
     """What a text holds of these kinds, in order of place; of findings that overlap the surer kind stays."""
+    text = text.translate(ALIKE)
     found: list[Finding] = []
     for kind, finder in FINDERS.items():
         if kind in kinds:
@@ -84,39 +88,64 @@ def find(text: str, kinds: frozenset[DataKind] = frozenset(DataKind)) -> list[Fi
     return sorted(found, key=lambda one: one.start)
 
 
+# PDF and word processors write spaces and dashes that do not break; each stands for one, so places stay.
+ALIKE = {
+    **dict.fromkeys(map(ord, "\u00a0\u2002\u2003\u2007\u2009\u202f"), " "),
+    **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-"),
+    **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)},
+}
 SECRET_URL = re.compile(
     r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/@:]{1,200}:[^\s/@]{1,200}@[^\s<>\"']+"
     r"|\bhttps?://[^\s<>\"'?]+\?[^\s<>\"']*?\b(?:token|key|api_?key|access_token|password|passwd|pwd|secret"
     r"|sig|signature|auth|session|sid)=[^\s<>\"']+",
     re.IGNORECASE,
 )
-EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
-IBAN = re.compile(r"(?<![^\W_])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?![^\W_])", re.IGNORECASE)
+EMAIL = re.compile(
+    r"(?<![\w.+%&'’-])[\w.+%&'’-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
+    # Written so that no program finds it: with spaces, or (at) and (dot).
+    r"|(?<![\w.+-])[\w.+-]{1,64}(?: @ | ?[\[({] ?(?:at|ät|@) ?[\])}] ?)[\w-]{1,63}"
+    r"(?:(?:\.| ?[\[({] ?(?:dot|punkt|\.) ?[\])}] ?)[\w-]{1,63}){0,7}"
+    r"(?:\.| ?[\[({] ?(?:dot|punkt|\.) ?[\])}] ?)[a-z]{2,24}\b",
+    re.IGNORECASE,
+)
+IBAN = re.compile(r"(?<![^\W_])[A-Z]{2}\d{2}(?:[ .-]?[A-Z0-9]){11,30}(?![^\W_])", re.IGNORECASE)
 IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)")
-IPV6 = re.compile(r"(?<![\w:.])(?:[0-9a-f]{0,4}:){3,7}[0-9a-f]{0,4}(?![\w:.])", re.IGNORECASE)
+IPV6 = re.compile(r"(?<![\w:.])(?:[0-9a-f]{0,4}:){3,7}[0-9a-f]{0,4}(?![\w:]|\.\w)", re.IGNORECASE)
+MAC = re.compile(
+    r"(?<![\w:.-])(?:[0-9a-f]{2}(?P<gap>[:-])(?:[0-9a-f]{2}(?P=gap)){4}[0-9a-f]{2}"
+    r"|(?=[\d.]*[a-f])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4})(?![\w:-]|\.\w)",
+    re.IGNORECASE,
+)
 NUMBERED = re.compile(
     r"(?:\bv|version|release|section|clause|chapter|§|Abschnitt|Kapitel)\s*$", re.IGNORECASE
 )
-CARD = re.compile(r"(?<![\w.,-])\d(?:[ -]?\d){11,18}(?![\w-]|[.,]\d)")
+CARD = re.compile(r"(?<![\w.,-])(?:\d(?:[ -]?\d){11,18}|\d{4}(?:\.\d{4}){3})(?![\w-]|[.,]\d)")
 CARD_WORD = re.compile(r"\b(?:card|credit|debit|cc|visa|mastercard|amex|maestro|karte\w*)\b", re.IGNORECASE)
 ISSUED = re.compile(
     r"4|5[0-8]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)|3[47]|3(?:0[0-5]|[689])|35|6(?:011|4[4-9]|5|2|[37])"
 )
 YEARS = re.compile(r"(?:(?:19|20)\d\d[ -]?)+")
+ID_WORDS = r"[\s-]*(?:identification|id|number|no\.?|nr\.?|nummer|code|is|ist|[:=#.])"
 LABELLED_ID = re.compile(
-    r"(?:social (?:security|insurance)|\bssn|\btax(?:payer)?|\btin|steuer(?:-?id\w*|nummer)|national id\w*"
-    r"|national insurance|passport|reisepass|driver['’]?s? licen[cs]e|driving licen[cs]e|führerschein"
-    r"|personnummer|\bbsn|\bpesel|\bnif|\bdni|codice fiscale|sozialversicherung\w*)"
-    r"(?:\s*(?:identification|id|number|no\.?|nr\.?|nummer|code|is|ist|[:=#])){1,5}\s*"
-    r"(?P<id>[A-Z]{0,3}[ -]?(?=(?:[A-Z ./-]?\d){6})\d[A-Z0-9]*(?:[ ./-][A-Z0-9]*\d[A-Z0-9]*){0,5})(?!\w)",
+    r"(?:(?:social (?:security|insurance)|\btax(?:payer)?|national insurance|sozialversicherung\w*)"
+    rf"(?:{ID_WORDS}){{1,5}}"
+    r"|(?:\bssn|\btin|steuer-?id\w*|steuernummer|\bid-?nr|national id\w*|passport|reisepass"
+    r"|personalausweis\w*|driver['’]?s? licen[cs]e|driving licen[cs]e|führerschein|personnummer|\bbsn|\bpesel"
+    rf"|\bnif|\bdni|codice fiscale|\baadhaar)(?:{ID_WORDS}){{0,5}})\s*"
+    r"(?P<id>[CFGHJKLMNPRTVWXYZ](?=[A-Z]*\d)[0-9CFGHJKLMNPRTVWXYZ]{8}(?!\w)"
+    r"|[A-Z]{0,3}[ -]?(?=(?:[A-Z ./-]?\d){6})\d[A-Z0-9]*(?:[ ./-][A-Z0-9]*\d[A-Z0-9]*){0,5})(?!\w)",
     re.IGNORECASE,
 )
-NINO = re.compile(r"(?<!\w)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D](?!\w)")
+NINO = re.compile(
+    r"(?<!\w)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D](?!\w)", re.IGNORECASE
+)
 # Only forms that no plain number has: letters, or a dash at its place.
 IDS = tuple(
-    (re.compile(rf"(?<![\w-])(?:{form})(?![\w-])"), check)
+    (re.compile(rf"(?<![\w-])(?:{form})(?![\w-])", re.IGNORECASE), check)
     for form, check in (
         (r"\d{3}-\d{2}-\d{4}", ssn.is_valid),
+        (r"756\.\d{4}\.\d{4}\.\d{2}", ahv.is_valid),
+        (r"\d{3}\.\d{3}\.\d{3}-\d{2}", cpf.is_valid),
         (r"[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]", codicefiscale.is_valid),
         (r"\d{8}-?[A-Z]", nif.is_valid),
         (r"[XYZ]-?\d{7}-?[A-Z]", nie.is_valid),
@@ -125,7 +154,8 @@ IDS = tuple(
     )
 )
 PHONE = re.compile(
-    r"(?<![\w.,/+-])(?:\+|00)?\(?\d(?:[ .\-/]?[()]?[ ]?\d){5,16}(?: ?(?:x|ext\.?) ?\d{1,6})?(?![\w%]|[.,]\d)"
+    r"(?<![\w.,/+-])(?:\+|00)?\(?\d(?:(?: / |[ .\-/]?[()]?[ ]?)\d){5,16}"
+    r"(?: ?(?:x|ext\.?) ?\d{1,6})?(?![\w%]|[.,]\d)"
 )
 PHONE_WORD = re.compile(
     r"\b(?:phone|mobile|cell|tel|telephone|fax|desk|call(?: me)?|sms|text|dial|whatsapp|handy|telefon\w*"
@@ -134,13 +164,16 @@ PHONE_WORD = re.compile(
     re.IGNORECASE,
 )
 DIALLED = re.compile(r"\+|00|0\d|\(|\d{3}[-.]\d{3}[-.]\d{4}")
-MONTHS = r"(?:Jan|Feb|Mar|Mär|Apr|May|Mai|Jun|Jul|Aug|Sep|Oct|Okt|Nov|Dec|Dez)[a-zä]{0,6}\.?"
+MONTH = r"[^\W\d_]{3,10}\.?"  # of any language: the word before says that it is a date
 DATE = (
     r"(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
-    rf"|\d{{1,2}}(?:st|nd|rd|th)?\.? (?:of )?{MONTHS},? \d{{4}}|{MONTHS} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}})"
+    rf"|\d{{1,2}}(?:st|nd|rd|th|er|º)?\.? (?:of |de )?{MONTH},? (?:de )?\d{{4}}"
+    rf"|{MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}})"
 )
 BIRTH_DATE = re.compile(
-    r"(?:\bborn|birth\w*|\bdob|\bd\.o\.b\.?|geboren|\bgeb\.|geburtsdatum|née?|nacid[oa]|nat[oa])"
+    r"(?:\bborn|birth\w*|\bdob|\bd\.o\.b\.?|geboren|\bgeb\.|geburtsdatum|née?|nacid[oa]|nat[oa]"
+    r"|naissance|nacimiento|nascita|nascimento|geboortedatum|födelsedatum|urodzenia)"
+    r"(?: \([DMYTJ./ -]{6,12}\))?"
     rf"\W{{0,3}}(?:(?:on|at|am|is|was|le|el|il|in|date|of|day|the)\W{{1,3}}){{0,4}}(?P<date>{DATE})",
     re.IGNORECASE,
 )
@@ -236,6 +269,7 @@ FINDERS: dict[DataKind, Finder] = {
     DataKind.EMAIL: whole(EMAIL),
     DataKind.IBAN: ibans,
     DataKind.IP: addresses_of_machines,
+    DataKind.MAC: whole(MAC),
     DataKind.TAX_ID: personal_ids,
     DataKind.CARD: cards,
     DataKind.BIRTH_DATE: whole(BIRTH_DATE, "date"),

@@ -2,6 +2,8 @@
 
 Run `python tests/bench/estimates.py` (`--quick` for 40 questions): squad2 of the developer set and the sample
 handbook, the bundled model, one question in three worded by it and the others quoted, after 50 to learn from.
+`--replay tests/bench/out/estimates.jsonl` estimates the questions of an earlier run anew, in their order and
+with what they took then, and prints how good that was: for changes of the estimator, no model is asked.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,10 +35,12 @@ from rag.assistant import Final
 from rag.cost.accountant import Accountant
 from rag.cost.budget import Amounts
 from rag.cost.estimate import Estimate
+from rag.cost.guardrail import Plan
 from rag.cost.meter import Work
 from rag.cost.speeds import Sample, sample_of
 from rag.cost.ticket import Ticket
 from rag.settings import BudgetSettings, Settings
+from rag.store.database import Database
 from rag.types import Tier
 
 T = TypeVar("T")
@@ -181,6 +185,43 @@ def compared(name: str, unit: str, seen: Sequence[Seen]) -> Iterator[Row]:
     )
 
 
+def replay(file: Path) -> list[Row]:
+    """How good the estimates of packed prompts are now, on the questions of an earlier run."""
+    samples = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        database = Database(home)
+        books = Accountant(database, Settings(home=home))
+        seen = [anew(books, told) for told in samples]
+        database.close()
+    judged = seen[WARM_UP:]
+    tiers = [("all", judged)]
+    tiers += [
+        (each, [one for one in judged if one.tier == each]) for each in sorted({s.tier for s in judged})
+    ]
+    return [row for name, some in tiers for row in compared(f"{name}, {UNITS['seconds']}", "seconds", some)]
+
+
+def anew(books: Accountant, told: dict[str, Any]) -> Seen:
+    """One question of an earlier run: estimated, then learned from."""
+    tier, sample = told["tier"], Sample(**{each.name: told[each.name] for each in fields(Sample)})
+    planned = Plan(tier, sample.planned_tokens, int(sample.planned_most))
+    packed = Plan(tier, sample.packed_tokens or 0, int(sample.packed_most))
+    before = books.estimator.estimate("default", planned)
+    found = books.estimator.estimate("default", packed, packed=True).within(before)
+    cached = sample.prompt_tokens - sample.fresh_tokens
+    work = Work(
+        prefill_s=sample.prefill_s,
+        decode_s=sample.decode_s,
+        cpu_s=sample.rest_s * books.rates.cores,
+        prompt_tokens=sample.prompt_tokens,
+        cached_tokens=cached,
+        completion_tokens=sample.completion_tokens,
+    )
+    books.estimator.learn("default", tier, work, planned, packed)
+    return Seen(tier, before, found, Amounts(seconds=sample.busy_s), sample)
+
+
 def keep(seen: Sequence[Seen]) -> None:
     """Every question beside the figures, to look at what went wrong."""
     OUT.mkdir(parents=True, exist_ok=True)
@@ -201,10 +242,15 @@ def keep(seen: Sequence[Seen]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} questions, to try it")
-    quick = parser.parse_args().quick
+    parser.add_argument("--replay", type=Path, help="estimates.jsonl of an earlier run")
+    options = parser.parse_args()
+    if options.replay:
+        for row in replay(options.replay):
+            print(f"{row.measure}: {row.ours:.4g} {row.unit}")
+        return
     if not SQUAD.exists():
         raise SystemExit(f"the developer set is not at {SQUAD}: nothing to measure")
-    write("estimates", asyncio.run(run(WARM_UP, QUICK if quick else COUNT)))
+    write("estimates", asyncio.run(run(WARM_UP, QUICK if options.quick else COUNT)))
 
 
 if __name__ == "__main__":

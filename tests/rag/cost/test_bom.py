@@ -45,6 +45,7 @@ def report(*models: ModelLine) -> ModelsReport:
         idle_share=0.9,
         profile="standard",
         models=models,
+        others={},
         external_requests=0,
         advice=(),
         constants="2026-11-01.abc",

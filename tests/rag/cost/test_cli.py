@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 from click.testing import Result
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from typer.testing import CliRunner
 
 from rag.cost import cli, models_cli
@@ -31,11 +31,17 @@ WORK = Work(prefill_s=1, decode_s=2, prompt_tokens=900, completion_tokens=40)
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
+    with_books(tmp_path)
+    return program(tmp_path)
+
+
+def program(home: Path) -> Run:
+    """The commands on a home."""
     app, audit = typer.Typer(), typer.Typer()
 
     @app.callback()
     def options(context: typer.Context) -> None:
-        context.meta["settings"] = Settings(home=tmp_path, hardware=MACHINE)
+        context.meta["settings"] = Settings(home=home, hardware=MACHINE)
 
     @audit.callback()
     def about() -> None:
@@ -44,7 +50,6 @@ def run(tmp_path: Path) -> Run:
     cli.register(app)
     models_cli.register(audit)
     app.add_typer(audit, name="audit")
-    with_books(tmp_path)
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(app, arguments)
@@ -74,6 +79,16 @@ def test_the_report_is_printed_and_written(run: Run, tmp_path: Path) -> None:
     assert "requests: 3 ok" in shown.stdout and "smollm2-135m-instruct: 3 requests" in shown.stdout
     assert "beside APIs" in shown.stdout
     assert csv.read_text().startswith("name,requests") and "<svg" in html.read_text()
+
+
+def test_a_report_writes_nothing_and_the_first_work_closes_the_days_before(tmp_path: Path) -> None:
+    database, settings = Database(tmp_path), Settings(home=tmp_path, hardware=MACHINE)
+    ledger_of = Accountant(database, settings, clock=lambda: time.time() - 3 * 86_400).ledger
+    assert "provisioned: 72.0 h" in program(tmp_path)("cost", "report").stdout
+    assert ledger_of.verify().rows == 1
+    Accountant(database, settings).open(Principal(), tier="small").settle(WORK)
+    assert ledger_of.verify().rows == 1 + 3 + 1  # three days, and the work
+    database.close()
 
 
 def test_the_report_is_told_to_programs(run: Run) -> None:
@@ -191,3 +206,25 @@ def test_the_bill_of_materials_names_every_model_by_its_digest(run: Run, tmp_pat
     assert small["licenses"] == [{"license": {"id": "Apache-2.0"}}]
     assert small["modelCard"]["modelParameters"]["task"] == "text-generation"
     assert models["all-minilm-l6-v2"]["modelCard"]["modelParameters"]["task"] == "feature-extraction"
+
+
+def test_a_model_that_was_used_and_is_in_no_lock_is_reported_too(run: Run, tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    accountant = Accountant(database, Settings(home=tmp_path, hardware=MACHINE))
+    accountant.open(Principal(), tier="large").settle(WORK, model="gone-8b")
+    database.close()
+    time.sleep(0.01)
+    assert "gone-8b  (not in the lock" in run("audit", "models").stdout
+    others = found(run("audit", "models", "--json"))["others"]
+    assert [(name, used["requests"]) for name, used in others.items()] == [("gone-8b", 1)]
+
+
+def test_an_emptied_ledger_does_not_verify(run: Run, tmp_path: Path) -> None:
+    assert run("cost", "verify").exit_code == 0
+    database = Database(tmp_path)
+    with database.writing() as connection:
+        connection.execute(delete(ledger))
+    database.close()
+    wrong = run("cost", "verify")
+    assert wrong.exit_code == 1 and "are gone: the ledger was emptied" in wrong.stdout
+    assert "not all is here" in run("cost", "report").stdout

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
 from rag.cost.accountant import Accountant
 from rag.cost.guardrail import Plan
 from rag.cost.meter import Work
+from rag.cost.prices import Price
 from rag.cost.ticket import Ticket
 from rag.types import Principal
 from tests.rag.cost.conftest import Books
@@ -95,6 +98,60 @@ def test_a_packed_prompt_is_estimated_better_than_the_most_it_could_have_been(bo
     assert statistics.mean(a for _, a in errors) < 0.5 * statistics.mean(b for b, _ in errors)
     assert 0.9 <= statistics.mean(p95 for p95, _ in within) <= 0.98
     assert all(most for _, most in within)
+
+
+def judged(accountant: Accountant, works: list[Work], frame: int) -> tuple[float, float]:
+    """Median error of p50 and share within p95 of the packed estimates, but for the first 100. `frame`:
+    tokens that a plan counts and no prompt has."""
+    errors, within = [], []
+    for work in works:
+        ticket = accountant.open(ANNA, tier="small", prompt_tokens=4000, max_tokens=96)
+        accountant.narrow(ticket, Plan("small", frame + work.prompt_tokens, 96))
+        estimate = ticket.decision.estimate
+        busy_s = ticket.settle(work).busy_s
+        errors.append(abs(estimate.p50.seconds - busy_s) / busy_s)
+        within.append(busy_s <= estimate.p95.seconds)
+    return statistics.median(errors[100:]), statistics.mean(within[100:])
+
+
+def test_a_plan_that_always_counts_more_than_is_read_misleads_nobody(books: Books) -> None:
+    draw = random.Random(7)
+    works = []
+    for _ in range(250):
+        prompt, written = draw.choice([80, 120, 160, 600]), draw.randint(8, 12)
+        read_s, wrote_s = draw.uniform(0.0095, 0.0105) * (prompt - 40), 0.03 * written
+        works.append(Work(read_s, wrote_s, 0.3, 0, 0, 0, prompt, 40, written))
+    error, within = judged(books(), works, frame=100)
+    assert error <= 0.06 and 0.92 <= within <= 1.0
+
+
+def test_a_machine_whose_pace_wanders_is_followed(books: Books) -> None:
+    """As a shared machine was seen to: its pace changes by half or twice within some dozens of questions."""
+    draw, level, works = random.Random(7), 0.0, []
+    for _ in range(400):
+        level = 0.9 * level + 0.25 * draw.gauss(0, 1)
+        work = request(draw)
+        pace = math.exp(level)
+        works.append(replace(work, prefill_s=10 * pace * work.prefill_s, decode_s=pace * work.decode_s))
+    error, within = judged(books(), works, frame=0)
+    assert error <= 0.3 and 0.93 <= within <= 0.97
+
+
+def test_a_provider_that_counts_more_tokens_than_were_guessed_stays_within_the_most(books: Books) -> None:
+    price = Price("theirs", 10.0, 30.0, None, "EUR", "", date(2026, 11, 1))
+    accountant, draw = books(price_of=lambda _tier: price), random.Random(7)
+    errors = []
+    for _ in range(80):
+        guessed, written = draw.randint(500, 2000), 40
+        counted = round(guessed * draw.uniform(1.5, 1.7))  # digits and other scripts
+        ticket = accountant.open(ANNA, tier="outside", prompt_tokens=4000, max_tokens=48)
+        accountant.narrow(ticket, Plan("outside", guessed, 48))
+        estimate = ticket.decision.estimate
+        paid = price.cost(counted, written)
+        work = Work(prompt_tokens=counted, completion_tokens=written, external=paid, cpu_s=0.01)
+        assert ticket.settle(work).booked <= estimate.most.money
+        errors.append(abs(estimate.p50.money - paid) / paid)
+    assert statistics.median(errors[40:]) <= 0.1
 
 
 def test_a_machine_that_gets_busy_is_known_to_be_slow_within_some_requests(books: Books) -> None:

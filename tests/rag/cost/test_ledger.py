@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, insert, select, update
 
+from rag.cost.bookmark import FILE
 from rag.cost.ledger import Ending, Entry, Head, Kind, Ledger
 from rag.cost.meter import Work, charge
 from rag.cost.rates import rates_of
@@ -116,3 +117,56 @@ def test_a_user_stands_in_the_ledger_under_a_pseudonym(ledger: Ledger, tmp_path:
     assert ledger.pseudonym(anna) != ledger.alias("other", "anna@example.org")
     assert "anna" not in ledger.pseudonym(anna)
     assert ledger.pseudonym(Principal()) == ""
+
+
+def empty(ledger: Ledger) -> None:
+    with ledger.database.writing() as connection:
+        connection.execute(delete(rows))
+
+
+def test_a_ledger_that_was_emptied_does_not_begin_anew_in_silence(ledger: Ledger, tmp_path: Path) -> None:
+    head = add(ledger, 5)
+    ledger.remember()
+    assert ledger.gap() == "" and ledger.verify().broken is None
+    empty(ledger)
+    again = Ledger(ledger.database, tmp_path)
+    assert f"the rows up to {head.seq} are gone" in again.gap()
+    add(again, 20)  # beyond where it was: another row has the number now
+    again.remember()
+    found = Ledger(ledger.database, tmp_path).verify()
+    assert f"row {head.seq} is another than it was" in found.problem and found.broken
+    (tmp_path / FILE).unlink()  # the way out that was told
+    Ledger(ledger.database, tmp_path)
+    assert again.verify().broken is None and again.gap() == ""
+
+
+def test_rows_that_were_cut_off_since_the_home_looked_are_missed(ledger: Ledger, tmp_path: Path) -> None:
+    add(ledger, 5)
+    Ledger(ledger.database, tmp_path)
+    with ledger.database.writing() as connection:
+        connection.execute(delete(rows).where(rows.c.seq > 4))
+    assert "the rows up to 6 are gone" in ledger.verify().problem
+
+
+def test_a_ledger_emptied_under_a_process_that_runs_opens_anew_and_is_missed(ledger: Ledger) -> None:
+    add(ledger, 3)
+    ledger.remember()
+    empty(ledger)
+    add(ledger, 2)
+    with ledger.database.reading() as connection:
+        kinds = connection.execute(select(rows.c.kind).order_by(rows.c.seq)).scalars().all()
+    assert kinds == ["opening", "request", "request"]
+    assert "the rows up to 4 are gone" in ledger.gap()
+
+
+@pytest.mark.parametrize("told", ["", "nonsense", "7:abc", "\xff"])
+def test_a_bookmark_that_is_none_is_told_and_kept(ledger: Ledger, tmp_path: Path, told: str) -> None:
+    (tmp_path / FILE).write_bytes(told.encode("latin-1"))
+    add(ledger)
+    ledger.remember()
+    assert "ledger.head in the home is not what was written" in ledger.gap()
+
+
+def test_the_bookmark_is_for_its_owner_only(ledger: Ledger, tmp_path: Path) -> None:
+    assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+    assert [file for file in tmp_path.iterdir() if file.name.startswith("ledger.head.")] == []

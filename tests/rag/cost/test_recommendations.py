@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from rag.cost.inventory import Gate, ModelLine, Use
+from rag.cost.inventory import Gate, ModelLine, Use, is_in_use
 from rag.cost.recommendations import Action, advise
+from rag.models.lockfile import Entry
+from rag.settings import Settings, TierSettings
 
 USE = Use(100, 0.0, 9.0, ("default",), 4000, 300.0, 0.1, 2.0, 5.0, 3.0)
 BIG = ModelLine(
@@ -38,6 +41,17 @@ def actions(
         (str(each.action), each.model)
         for each in advise(models, profile=profile, utilisation=load, days=days)
     ]
+
+
+def test_the_model_of_a_tier_of_this_machine_is_in_use(tmp_path: Path) -> None:
+    tiers = {
+        "large": TierSettings(kind="local", model="big-8b"),
+        "far": TierSettings(kind="remote", model="far-8b", urls=("http://gpu1:8000",)),
+    }
+    settings = Settings(home=tmp_path, tiers=tiers)
+    names = ("smollm2-135m-instruct", "big-8b", "far-8b", "small-1b")
+    entries = [Entry(name, "generator", "", (), "", "", "") for name in names]
+    assert [is_in_use(each, settings) for each in entries] == [True, True, False, False]
 
 
 def test_a_model_that_passed_and_is_needed_is_left_alone() -> None:

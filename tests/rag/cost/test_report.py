@@ -5,21 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
 
 import pytest
+from sqlalchemy import delete
 
 from rag.cost.accountant import Accountant
 from rag.cost.break_even import MeanQuestion, break_even
 from rag.cost.ledger import Ending
 from rag.cost.meter import Work
-from rag.cost.prices import price
+from rag.cost.prices import Price, price
 from rag.cost.rates import rates_of
 from rag.cost.report import report
 from rag.cost.report_page import page
 from rag.cost.report_table import table_csv
-from rag.cost.summary import report_json, told
+from rag.cost.summary import facts, report_json, told
+from rag.cost.tables import ledger
 from rag.cost.usage import By, usage
 from rag.cost.what_if import Change, outlook
 from rag.errors import BadRequest
@@ -218,6 +221,29 @@ def test_another_load_and_another_machine_change_the_cost_of_a_question() -> Non
     assert outlook(mean, RATES, Change(speed=4), per_hour=10).utilisation == pytest.approx(0.025)
 
 
+def test_a_machine_that_is_just_full_is_one_machine() -> None:
+    for tenths in range(1, 400):
+        mean = MeanQuestion(1000, 100, tenths / 10 + 0.017)
+        found = outlook(mean, RATES, Change(utilisation=1.0), per_hour=10)
+        assert (found.machines, round(found.utilisation, 9)) == (1, 1.0)
+
+
+def test_the_mean_question_is_priced_as_it_is() -> None:
+    price = Price("api", 0.0, 10.0, None, "EUR", "", date(2026, 11, 1))
+    on = date(2026, 11, 21)
+    found = break_even(MeanQuestion(0, 12.4, 1.0), RATES, price, worth=1.0, per_hour=1, on=on)
+    assert found.api_cost == pytest.approx(124e-6)
+
+
+def test_the_band_of_the_carbon_follows_the_grid_that_was_in_force(asked: Accountant, clock: Clock) -> None:
+    clock.now = NOON + 86_400 + 3600
+    asked.tick()
+    made = report(asked, since=0, until=NOON + 43_200)
+    clean = replace(made, rates=replace(made.rates, grid_g_kwh=10.0))  # as of today
+    shown = dict(facts(clean))["carbon"]
+    assert shown == dict(facts(made))["carbon"]
+
+
 def test_a_load_beyond_one_machine_takes_more_of_them() -> None:
     found = outlook(MeanQuestion(1000, 100, 36.0), RATES, Change(queries_per_hour=250), per_hour=10)
     assert (found.machines, found.utilisation) == (3, pytest.approx(250 / 300))
@@ -230,3 +256,33 @@ def test_a_load_beyond_one_machine_takes_more_of_them() -> None:
 def test_what_cannot_be_imagined_is_refused(change: Change) -> None:
     with pytest.raises(BadRequest):
         outlook(MeanQuestion(1, 1, 1.0), RATES, change, per_hour=1)
+
+
+def test_a_report_over_an_emptied_ledger_says_so(asked: Accountant, books: Books, clock: Clock) -> None:
+    asked.ledger.remember()
+    assert not report(asked, since=0).gap
+    with asked.database.writing() as connection:
+        connection.execute(delete(ledger))
+    again = books()
+    clock.now += 60
+    made = report(again, since=0)
+    assert "are gone: the ledger was emptied" in made.gap
+    assert told(made).startswith("not all is here: the rows up to") and made.gap in page(made)
+
+
+def test_every_column_of_the_table_adds_up_to_its_last_line(asked: Accountant) -> None:
+    *lines, whole = csv.DictReader(io.StringIO(table_csv(report(asked, since=0))))
+    for name in set(whole) - {"name", "currency"}:
+        assert sum(float(line[name]) for line in lines) == pytest.approx(float(whole[name])), name
+    assert float(whole["booked"]) == pytest.approx(
+        sum(float(whole[name]) for name in ("depreciation", "energy", "opex", "external"))
+    )
+
+
+def test_the_report_says_from_when_to_when_and_large_amounts_in_thousands(
+    asked: Accountant, clock: Clock
+) -> None:
+    shown = dict(facts(report(asked, since=0)))
+    assert "2026-11-21 12:00 to 2026-11-21 22:00 UTC" in shown["provisioned"]
+    assert shown["energy at the machine"].startswith("1.02 kWh, between 0.")
+    assert " kgCO2e, between " in shown["carbon"]

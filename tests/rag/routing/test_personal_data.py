@@ -88,10 +88,55 @@ def test_a_form_is_found_whole(text: str, kind: DataKind, value: str) -> None:
         "the card costs 4111 euros, call options 2019",
         "https://example.org/tokens?page=3",
         "born in 1980 in Ulm",
+        "5 pieces @ 3.50 each, 1234.5678.9012 in all",
+        "12:30:45 and 2019-01-02-03",
     ],
 )
 def test_what_only_looks_alike_is_left(text: str) -> None:
     assert [one for one in found(text) if one[0] in STRUCTURED] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("IBAN DE89.3704.0044.0532.0130.00", "DE89.3704.0044.0532.0130.00"),
+        ("IBAN DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000", "DE89\u00a03704\u00a00044\u00a00532"),
+        ("card no. 5555.5555.5555.4444", "5555.5555.5555.4444"),
+        ("5555\u00a05555\u00a05555\u00a04444", "5555\u00a05555\u00a05555\u00a04444"),
+        ("4111\u20131111\u20131111\u20131111", "4111\u20131111\u20131111\u20131111"),
+        ("(o'brien@example.ie)", "o'brien@example.ie"),
+        ("user%dept@example.com", "user%dept@example.com"),
+        ("anna [at] example [dot] org", "anna [at] example [dot] org"),
+        ("anna(at)example.org", "anna(at)example.org"),
+        ("anna @ example.org", "anna @ example.org"),
+        ("Tel.: 030 / 90 18 20", "030 / 90 18 20"),
+        ("+49\u00a0170\u00a01234567", "+49\u00a0170\u00a01234567"),
+        ("+49\u2013170\u20131234567", "+49\u2013170\u20131234567"),
+        ("SSN 123456789", "123456789"),
+        ("ab123456c", "ab123456c"),
+        ("IdNr. 36574261809", "36574261809"),
+        ("PESEL 44051401359", "44051401359"),
+        ("rssmra85t10a562s", "rssmra85t10a562s"),
+        ("AHV 756.9217.0769.85", "756.9217.0769.85"),
+        ("CPF 111.444.777-35", "111.444.777-35"),
+        ("Aadhaar 2341 2341 2346", "2341 2341 2346"),
+        ("Reisepass-Nr.: C4VPXL1J8", "C4VPXL1J8"),
+        ("Personalausweis L01X00T471", "L01X00T471"),
+        ("driver's license D1234567", "D1234567"),
+        ("server 2001:0db8:85a3:0000:0000:8a2e:0370:7334.", "2001:0db8:85a3:0000:0000:8a2e:0370:7334"),
+        ("mac 00:1A:2B:3C:4D:5E is", "00:1A:2B:3C:4D:5E"),
+        ("00-1a-2b-3c-4d-5e", "00-1a-2b-3c-4d-5e"),
+        ("001A.2B3C.4D5E", "001A.2B3C.4D5E"),
+        ("Date of Birth (DD/MM/YYYY): 12/03/1985", "12/03/1985"),
+        ("fecha de nacimiento: 12 de marzo de 1985", "12 de marzo de 1985"),
+        ("data di nascita 12/03/1985", "12/03/1985"),
+    ],
+)
+def test_a_form_is_found_in_the_ways_people_write_it(text: str, value: str) -> None:
+    start = text.index(value)
+    places = range(start, start + len(value))
+    covered = {at for one in find(text, STRUCTURED) for at in range(one.start, one.end)}
+    assert covered.issuperset(places)
 
 
 @pytest.mark.parametrize("region", REGIONS)
