@@ -218,6 +218,7 @@ async def open_system(
                 accountant,
                 epoch=partial(epoch, home / FOLDER),
                 live=catalog.passages,
+                beside=catalog.neighbours,
                 ask_back=question_back,
             ),
             model=model_of(declared(settings).get(SMALL), settings),
@@ -255,7 +256,8 @@ def rerank_worker(settings: Settings) -> Worker | None:
         return None
     if not Path(folder).is_dir():
         raise SettingsError(f"retrieval.reranker is {folder!r}: there is no such folder")
-    config = {"folder": folder, "threads": settings.embedding.threads}
+    runtime, threads = settings.retrieval.reranker_runtime, settings.embedding.threads
+    config = {"folder": folder, "threads": threads, "runtime": runtime}
     return Worker("rag.retrieval.cross_encoder:RerankService", config, name="rerank")
 
 

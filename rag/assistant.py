@@ -20,7 +20,7 @@ from rag.answering.flow import flowing
 from rag.answering.manner import AS_SET, Manner
 from rag.answering.memory import AnswerMemory, CachePolicy, Situation, recipe_of
 from rag.answering.quotes import Selection, choose
-from rag.answering.tables.evidence import MOST_ROWS, PRECISION, compute
+from rag.answering.tables.evidence import MOST_ROWS, PRECISION, Computed, compute, cut_off
 from rag.answering.worded import Said, Tally, structured, to_read, worded
 from rag.cost.accountant import Accountant
 from rag.cost.meter import Work
@@ -43,6 +43,8 @@ from rag.workers import CHILD_CPU
 
 MOST_VALUES = 64  # citations of a JSON answer
 Live = Callable[[Sequence[str], Principal], Mapping[str, StoredChunk]]
+Beside = Callable[[Sequence[str], Principal], Mapping[str, Sequence[StoredChunk]]]
+MOST_PARTS = 8  # of a table, put together for one answer
 AskBack = Callable[[str, Sequence[Passage]], str | None]
 
 
@@ -51,7 +53,8 @@ class Assistant:
 
     `epoch` tells the last removal of a document (rag.store.revocation); without it the engine has to assume
     that the passages of a prompt were looked up at the moment it comes in. `live` reads chunks that a reader
-    may read now: every citation is held against them once more. `ask_back` may find that a question can mean
+    may read now: every citation is held against them once more. `beside` reads the chunks next to some, so
+    that nothing is computed over half a table. `ask_back` may find that a question can mean
     several things, and says what to ask.
     """
 
@@ -65,11 +68,12 @@ class Assistant:
         *,
         epoch: Callable[[], str] | None = None,
         live: Live | None = None,
+        beside: Beside | None = None,
         ask_back: AskBack | None = None,
     ) -> None:
         self.retriever, self.vectors, self.settings = retriever, vectors, settings
         self.voices, self.accountant = voices, accountant
-        self.epoch, self.live, self.ask_back = epoch, live, ask_back
+        self.epoch, self.live, self.beside, self.ask_back = epoch, live, beside, ask_back
         self.clerk = Clerk(voices, accountant, vectors, settings)
         high = settings.profile in (Profile.HIGH, Profile.RESTRICTED)
         self.memory = AnswerMemory(CachePolicy.OFF if high else CachePolicy(settings.cache))
@@ -180,7 +184,7 @@ class Assistant:
             yield case.delta(back)
             yield Final(self._final(case, Outcome.CLARIFY))
             return
-        if not case.manner.schema and (computed := compute(case.question, passages)):
+        if not case.manner.schema and (computed := await self._computed(case)):
             account.lap("compute")
             await self.clerk.narrow(case.docket, 0, case.manner)
             case.citations = Citations(MOST_ROWS)
@@ -218,6 +222,20 @@ class Assistant:
         account.lap("ground")
         answer = self._final(case, outcome, selection.confidence)
         yield Final(replace(answer, unchecked=unchecked))
+
+    async def _computed(self, case: Case) -> Computed | None:
+        """What a table gives; where any row counts, only once no part of that table is missing."""
+        passages = list(case.passages)
+        for _ in range(MOST_PARTS):
+            found = await asyncio.to_thread(compute, case.question, passages)
+            if found is None or not found.reckoning.whole or self.beside is None:
+                return found
+            cited = list({passage.chunk.id for passage, _ in found.rows})
+            beside = await asyncio.to_thread(self.beside, cited, case.principal)
+            if not (missing := cut_off(found, beside)):
+                return found
+            passages += missing
+        return None
 
     async def _word(self, case: Case, selection: Selection) -> AsyncIterator[Delta]:
         """The model's sentences that a passage supports; none where no model is asked.
@@ -275,7 +293,7 @@ class Assistant:
         case.inquiry = Inquiry(speaker, case.epoch)
 
         def booked(finished: Finished) -> None:
-            case.docket.ticket.add(work_of(finished), tier=tier)
+            case.docket.ticket.add(work_of(finished), tier=tier, model=case.account.model)
 
         async def packed(tokens: int) -> None:
             await self.clerk.narrow(case.docket, tokens, case.manner)

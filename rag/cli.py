@@ -1,7 +1,7 @@
 """The command line: which commands there are. Each is imported when it is run, so that help comes at once.
 
 Exit status 0: done; 1: an error, told in one sentence; 2: wrong usage; 3: done, but some documents are
-quarantined; 130: interrupted.
+quarantined or left out; 130: interrupted.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Cited answers from your own documents.",
-    epilog="Exit status: 0 done, 1 error, 2 wrong usage, 3 some documents quarantined, 130 interrupted.",
+    epilog="Exit status: 0 done, 1 error, 2 wrong usage, 3 some documents quarantined or left out, "
+    "130 interrupted.",
 )
 
 

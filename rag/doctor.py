@@ -66,6 +66,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         async with open_system(settings, generation=False) as system:
             yield await index(system)
             yield await asyncio.to_thread(languages, system)
+            yield await asyncio.to_thread(ledger, system)
     except RagError as error:
         yield Finding("index", False, str(error))
     url = await asyncio.to_thread(address.find, settings.home)
@@ -195,6 +196,12 @@ def languages(system: System) -> Finding:
             "embedding.model, then rag reindex",
         )
     return Finding("languages", True, told or "none known yet")
+
+
+def ledger(system: System) -> Finding:
+    """Whether the ledger has what it had when the home last looked; `rag cost verify` reads all of it."""
+    gap = system.accountant.ledger.gap()
+    return Finding("ledger", not gap, gap or "as long as when the home last looked, or longer")
 
 
 def beyond(settings: Settings, counts: Mapping[str, int]) -> list[str]:

@@ -121,6 +121,9 @@ class EmbeddingSettings(Section):
     dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto", description="auto: bfloat16 with AMX, int8 with VNNI, else float32"
     )
+    runtime: Literal["torch", "onnx", "openvino"] = Field(
+        "torch", description="onnx, openvino: from a graph in the model's folder, int8 where there is one"
+    )
     threads: int = Field(0, ge=0, description="0: all cores")
     batch_tokens: int = Field(1024, gt=0, description="padded tokens of one forward pass")
 
@@ -156,6 +159,9 @@ class RetrievalSettings(Section):
     reranker: str = Field(
         "", description="folder of a cross-encoder (sentence-transformers) that reads the best 20 again"
     )
+    reranker_runtime: Literal["torch", "onnx", "openvino"] = Field(
+        "torch", description="onnx, openvino: from a graph in the model's folder, int8 where there is one"
+    )
     expand: int = Field(0, ge=0, description="tokens of neighbours in the same section put behind the hits")
 
 
@@ -182,7 +188,9 @@ class EngineSettings(Section):
     unproven_reuse: bool = Field(False, description="do so without that proof, for measuring")
     lookup: bool = Field(True, description="guess quotes from the passages and check them in one step")
     kv_memory_bytes: int = Field(512_000_000, ge=0, description="KV kept in memory for later prompts")
-    kv_disk_bytes: int = Field(2_000_000_000, ge=0, description="KV kept on disk; it outlives a restart")
+    kv_disk_bytes: int = Field(
+        2_000_000_000, ge=0, description="KV kept on disk by all models of the home; it outlives a restart"
+    )
     memory_bytes: int = Field(
         0, ge=0, description="memory for all models that run at once; 0: three quarters of the machine's"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic.config import JsonDict
 
 from rag.errors import RagError, WorkerError, by_name
@@ -15,6 +15,13 @@ from rag.types import Answer, Box, Chunk, Citation, Cost, Document, Outcome, Pas
 AUTO = "auto"
 # OpenAI clients send null for what is not set; rag/api/openapi.py says so in the document.
 NULLABLE: JsonDict = {"nullable": True}
+
+
+def boolean(value: Any) -> Any:
+    """Raises ValueError for 0 and 1, which a Literal takes for False and True."""
+    if not isinstance(value, bool):
+        raise ValueError("should be true or false")
+    return value
 
 
 class Incoming(BaseModel):
@@ -30,11 +37,22 @@ class TextPart(Incoming):
     text: str
 
 
+class RefusalPart(Incoming):
+    """What an earlier answer refused, as clients send it back."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+    @property
+    def text(self) -> str:
+        return self.refusal
+
+
 class ChatMessage(Incoming):
     """One turn of the conversation as OpenAI clients send it."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart] | None = None
+    content: str | list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]] | None = None
 
     @property
     def text(self) -> str:
@@ -108,7 +126,7 @@ class Drawn(Incoming):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
-    stop: str | list[str] | None = Field(default=None, max_length=4)
+    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     logit_bias: dict[Annotated[str, Field(pattern=r"^\d{1,7}$")], float] | None = Field(
@@ -136,7 +154,10 @@ class ChatRequest(Drawn):
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     user: str | None = None
     tools: list[Any] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
     functions: list[Any] | None = None
+    modalities: list[Literal["text"]] | None = None
+    web_search_options: None = None
     response_format: ResponseFormat = Field(ResponseFormat(), json_schema_extra=NULLABLE)
     rag: RagOptions = Field(RagOptions(), json_schema_extra=NULLABLE)
 
@@ -163,9 +184,12 @@ class CompletionRequest(Drawn):
 
     model: str = AUTO
     prompt: str | Annotated[list[str], Field(min_length=1, max_length=16)]
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions = Field(StreamOptions(), json_schema_extra=NULLABLE)
     n: int | None = Field(default=None, ge=1, le=1)
+    best_of: int | None = Field(default=None, ge=1, le=1)
+    logprobs: None = None
+    suffix: None = None
     echo: Annotated[bool, Field(json_schema_extra={"const": False})] | None = None
     user: str | None = None
     rag: RagOptions = Field(RagOptions(), json_schema_extra=NULLABLE)
@@ -198,7 +222,7 @@ class InputMessage(Incoming):
     """One turn in the words of the responses API."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[InputPart]
+    content: str | list[Annotated[InputPart | RefusalPart, Field(discriminator="type")]]
 
     @property
     def text(self) -> str:
@@ -207,10 +231,30 @@ class InputMessage(Incoming):
         return self.content
 
 
+class TextFormat(Incoming):
+    """As ResponseFormat, but that name and schema stand beside the type."""
+
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    name: str | None = Field(default=None, min_length=1, max_length=64)
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    strict: bool | None = None
+
+    @model_validator(mode="after")
+    def _schema_where_one_is_meant(self) -> TextFormat:
+        if self.type == "json_schema" and self.schema_ is None:
+            raise ValueError("type json_schema needs the field schema")
+        return self
+
+    @property
+    def schema_text(self) -> str:
+        """The schema as text; empty for an answer in words."""
+        return "" if self.type == "text" else json.dumps(self.schema_ or {}, ensure_ascii=False)
+
+
 class TextOptions(Incoming):
     """How the text of a response is written."""
 
-    format: dict[str, Any] | None = None
+    format: TextFormat | None = None
 
 
 class ResponsesRequest(Incoming):
@@ -224,7 +268,11 @@ class ResponsesRequest(Incoming):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     tools: list[Any] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
     previous_response_id: None = None
+    conversation: None = None
+    prompt: None = None
+    background: Annotated[Literal[False], BeforeValidator(boolean)] | None = None
     store: bool | None = None
     text: TextOptions | None = None
     user: str | None = None
@@ -484,7 +532,7 @@ class ResponsesReply(BaseModel):
     object: Literal["response"] = "response"
     created_at: int
     model: str
-    status: Literal["completed", "in_progress"]
+    status: Literal["completed", "incomplete", "in_progress"]
     output: list[dict[str, Any]]
     usage: dict[str, Any] | None
     rag: RagPart

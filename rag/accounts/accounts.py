@@ -64,13 +64,35 @@ class Accounts:
                 f"{', '.join(sorted(RIGHTS[held]))}"
             )
         holder = known or self._enter(user, tenant, role or Role.READER, groups)
-        if role is not None and holder.role is not role:
-            raise AlreadyExists(
-                f"there is a user {user!r} with the role {holder.role.value!r}; limit the key by its rights"
-            )
+        if role is not None:
+            require_role(holder, role)
         return self.keys.create(holder.id, tenant, plain(name, "key"), limits)
+
+    def issue_first(self, user: str, tenant: str, name: str) -> tuple[Key, str] | None:
+        """The first key of the database, an administrator's; None when there is one.
+
+        Of servers that start at the same moment one makes it. Raises AlreadyExists as `issue` does.
+        """
+        holder = self.users.named(user, tenant)
+        if holder is None:
+            try:
+                holder = self._enter(user, tenant, Role.ADMIN, ())
+            except AlreadyExists:
+                return self.issue_first(user, tenant, name)
+        require_role(holder, Role.ADMIN)
+        try:
+            return self.keys.create(holder.id, tenant, name, first=True)
+        except AlreadyExists:
+            return None
 
     def _enter(self, name: str, tenant: str, role: Role, groups: tuple[str, ...]) -> User:
         user = self.users.create(name, tenant, role=role)
         self.groups.put_in(user.id, tenant, groups or (EVERYONE,))
         return user
+
+
+def require_role(user: User, role: Role) -> None:
+    if user.role is not role:
+        raise AlreadyExists(
+            f"there is a user {user.name!r} with the role {user.role.value!r}; limit the key by its rights"
+        )

@@ -10,6 +10,8 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from rag.accounts.names import new_id, plain
 from rag.accounts.tables import groups, members, users
+from rag.cost.budget import Scope
+from rag.cost.renaming import follow
 from rag.errors import AlreadyExists, NotFound
 from rag.store.database import Database
 
@@ -128,6 +130,7 @@ def rename(connection: Connection, group: Group, name: str) -> None:
     if find(connection, groups.c.tenant == group.tenant, groups.c.name == name):
         raise AlreadyExists(f"there is a group {name!r} already")
     connection.execute(update(groups).where(groups.c.id == group.id).values(name=name))
+    follow(connection, Scope.GROUP, group.tenant, group.name, name)
 
 
 def join(connection: Connection, group_id: str, tenant: str, user_ids: Collection[str]) -> None:

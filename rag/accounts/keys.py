@@ -15,7 +15,7 @@ from rag.accounts.pepper import Pepper
 from rag.accounts.roles import RIGHTS, Role
 from rag.accounts.tables import keys, users
 from rag.accounts.users import groups_of
-from rag.errors import BadRequest, NotFound, Unauthorised
+from rag.errors import AlreadyExists, BadRequest, NotFound, Unauthorised
 from rag.store.database import Database
 from rag.types import Principal, Right
 
@@ -60,10 +60,13 @@ class Keys:
     def __init__(self, database: Database, pepper: Pepper, *, clock: Callable[[], float] = time.time) -> None:
         self._database, self._pepper, self._clock = database, pepper, clock
 
-    def create(self, user_id: str, tenant: str, name: str, limits: Limits | None = None) -> tuple[Key, str]:
+    def create(
+        self, user_id: str, tenant: str, name: str, limits: Limits | None = None, *, first: bool = False
+    ) -> tuple[Key, str]:
         """A new key and what its holder shows, which is kept nowhere.
 
-        Raises NotFound without the user, BadRequest when it would have expired before it is used.
+        Raises NotFound without the user, BadRequest when it would have expired before it is used,
+        AlreadyExists when it must be the `first` of the database and is not.
         """
         limits, now = limits or Limits(), self._clock()
         if limits.expires_at is not None and limits.expires_at <= now:
@@ -71,6 +74,8 @@ class Keys:
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         shown = f"{PREFIX}{key_id}_{secret}"
         with self._database.writing() as connection:
+            if first and connection.execute(ANY).first() is not None:
+                raise AlreadyExists("there is a key already")
             known = select(users.c.id).where(users.c.id == user_id, users.c.tenant == tenant)
             if connection.execute(known).first() is None:
                 raise NotFound("no such user")
@@ -146,12 +151,13 @@ class Keys:
     def any(self) -> bool:
         """Whether a key was ever made: from then on nobody is served without one, revoked or not."""
         with self._database.reading() as connection:
-            return connection.execute(select(keys.c.id).limit(1)).first() is not None
+            return connection.execute(ANY).first() is not None
 
     def _digest(self, shown: str) -> str:
         return self._pepper.digest("key", shown.encode())
 
 
+ANY = select(keys.c.id).limit(1)
 KNOWN = select(keys, users.c.name.label("user"), users.c.tenant, users.c.role, users.c.suspended_at).join(
     users, users.c.id == keys.c.user_id
 )

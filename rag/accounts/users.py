@@ -14,6 +14,9 @@ from rag.accounts.names import new_id, plain
 from rag.accounts.roles import Role
 from rag.accounts.tables import groups, members, sessions, users
 from rag.conversations.tables import conversations
+from rag.cost.budget import Scope
+from rag.cost.ledger import Ledger
+from rag.cost.renaming import follow, rename
 from rag.errors import AlreadyExists, NotFound
 from rag.store.database import Database
 from rag.store.tables import documents, jobs
@@ -105,7 +108,11 @@ class Users:
                 taken = select(users.c.id).where(*is_named(values["name"], tenant), users.c.id != user_id)
                 if connection.execute(taken).first():
                     raise AlreadyExists(f"there is a user {values['name']!r} already")
-                hand_on(connection, found, values["name"])
+                if values["name"] != found.name:
+                    hand_on(connection, found, values["name"])
+                    home = self._database.path.parent
+                    books = Ledger(self._database, home, clock=self._clock, within=connection)
+                    rename(connection, books, tenant, found.name, values["name"])
             if values.get("external_id"):
                 values["external_id"] = plain(values["external_id"], "user")
             if values:
@@ -146,7 +153,7 @@ def one(connection: Connection, *conditions: ColumnElement[bool]) -> User:
 def hand_on(connection: Connection, user: User, name: str) -> None:
     """Let what is kept under a user's name follow him to another one: who gets the old name must not find it.
 
-    The audit log and the ledger are left as they are: they tell what was.
+    The audit log and the rows of the ledger are left as they are: they tell what was.
     """
     theirs = (conversations.c.tenant == user.tenant, conversations.c.owner == f"user:{user.name}")
     connection.execute(update(conversations).where(*theirs).values(owner=f"user:{name}"))
@@ -158,6 +165,7 @@ def hand_on(connection: Connection, user: User, name: str) -> None:
     for run in connection.execute(runs).all():
         wanted = {**run.wanted, "user": name}
         connection.execute(update(jobs).where(jobs.c.id == run.id).values(wanted=wanted))
+    follow(connection, Scope.USER, user.tenant, user.name, name)
 
 
 def user_of(row: Row[Any]) -> User:

@@ -62,7 +62,8 @@ async def stream(
         if isinstance(event, Final):
             usages.append(event.answer.usage)
             last = {**choice(number, "", event.answer.finish), "rag": part(event.answer, system)}
-            return data({**head, "choices": [last], "usage": usage_part(event.answer.usage)})
+            usage = None if body.stream_options.include_usage else usage_part(event.answer.usage)
+            return data({**head, "choices": [last], "usage": usage})
         return ""
 
     async with contextlib.aclosing(events) as open_events:  # type: ignore[type-var]

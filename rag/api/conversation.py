@@ -54,16 +54,11 @@ def of_completion(
 
 def of_responses(body: ResponsesRequest, collections: Sequence[str], tiers: Sequence[str]) -> Conversation:
     """Read a request of the responses API. Raises as of_chat."""
-    same = {"max_tokens": body.max_output_tokens, "temperature": body.temperature, "top_p": body.top_p}
-    form = (body.text and body.text.format) or {}
-    chat = ChatRequest.model_validate(
-        {
-            **same,
-            "messages": [{"role": each.role, "content": each.content} for each in body.turns],
-            "response_format": {"type": form.get("type", "text"), "json_schema": form or None},
-        }
-    )
-    asked = of_chat(chat.model_copy(update={"model": body.model, "rag": body.rag}), collections, tiers)
+    words = Drawn(max_tokens=body.max_output_tokens, temperature=body.temperature, top_p=body.top_p)
+    manner = drawn(words, body.rag)
+    if body.text and body.text.format:
+        manner = replace(manner, schema=body.text.format.schema_text)
+    asked = read(body.turns, body.model, body.rag, manner, collections, tiers)
     return replace(asked, ignored=(*asked.ignored, "instructions")) if body.instructions else asked
 
 
@@ -78,9 +73,8 @@ def read(
     """The question, what stood before it, and where to look."""
     last = messages[-1]
     if last.role != "user" or not last.text.strip():
-        raise BadRequest(
-            f"the last message must be a question of the user, not an empty or {last.role!r} one"
-        )
+        what = f"a {last.role!r} one" if last.role != "user" else "empty"
+        raise BadRequest(f"the last message must be a question of the user, and is {what}")
     tier, collection = named(model, collections, tiers)
     if options.collection is not None:
         collection = options.collection

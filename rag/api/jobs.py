@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
+from rag.api.reply import named
 from rag.api.state import Operator, Running, Writer, closing_of
 from rag.assembly import System
 from rag.errors import NotFound
@@ -100,14 +100,15 @@ async def followed(
     found: Job, system: System, caller: Principal, closing: asyncio.Event
 ) -> AsyncIterator[str]:
     """A job as events, until it is over, forgotten, or the server ends."""
-    told, told_at = "", time.monotonic()
+    told: dict[str, Any] = {}
+    told_at = time.monotonic()
     while not closing.is_set():
-        now = json.dumps(asdict(found), ensure_ascii=False)
+        now = asdict(found)
         if found.state not in OPEN:
-            yield f"event: done\ndata: {now}\n\n"
+            yield named("done", now)
             return
         if now != told:
-            yield f"event: progress\ndata: {now}\n\n"
+            yield named("progress", now)
             told, told_at = now, time.monotonic()
         elif time.monotonic() - told_at > HEARTBEAT_S:
             yield ": still there\n\n"

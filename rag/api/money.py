@@ -31,8 +31,8 @@ class BudgetRequest(BaseModel):
     subject: str = Field("*", min_length=1, max_length=200)
     period: Span = Span.MONTH
     unit: Unit = Unit.MONEY
-    limit: float = Field(gt=0, le=1e9)
-    soft: float = Field(0.8, gt=0, le=1)
+    limit: float = Field(gt=0, le=1e9, strict=True)
+    soft: float = Field(0.8, gt=0, le=1, strict=True)
     on_limit: OnLimit = OnLimit.DEGRADE
 
 
@@ -41,8 +41,8 @@ class OverrideRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    extra: float = Field(gt=0, le=1e9)
-    until: float = Field(gt=0, le=FAR)
+    extra: float = Field(gt=0, le=1e9, strict=True)
+    until: float = Field(gt=0, le=FAR, strict=True)
     reason: str = Field(min_length=1, max_length=1000)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -9,6 +13,10 @@ from starlette.responses import JSONResponse
 
 from rag.errors import RagError
 from rag.wire import error_body
+
+# What pydantic calls the forms of a field, in the path of what is wrong with it.
+FORM = re.compile(r"(str|bool|int|none|literal\[.*|(constrained-|tagged-union\[|function-|list\[|dict\[).*)$")
+OTHER_FORM = ("string_type", "list_type", "bool_type", "none_required", "literal_error")
 
 
 def respond(error: RagError) -> JSONResponse:
@@ -29,10 +37,30 @@ async def on_rag_error(request: Request, error: Exception) -> JSONResponse:
 async def on_invalid(request: Request, error: Exception) -> JSONResponse:
     """A body that is not what the route asks for: 400, naming the field."""
     assert isinstance(error, RequestValidationError)
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"][1:] if not str(part).startswith(("str", "list[")))
-    message = f"{where}: {problem['msg']}" if where else str(problem["msg"])
+    problem = nearest(error.errors())
+    where = place(problem)
+    message = f"{where}: {told(problem)}" if where else told(problem)
     return JSONResponse(error_body(message, status=400, code="invalid_request", param=where or None), 400)
+
+
+def nearest(problems: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The problem of the form that was meant: of a field with several forms pydantic tells one for each."""
+    field = problems[0]["loc"][:2]
+    of_field = [problem for problem in problems if problem["loc"][:2] == field]
+    return max(of_field, key=lambda problem: (place(problem).count("."), problem["type"] not in OTHER_FORM))
+
+
+def place(problem: dict[str, Any]) -> str:
+    """The path of a field, without the names of its forms."""
+    parts = [str(part) for part in problem["loc"][1:]]
+    return ".".join(part for part in parts if not FORM.match(part))
+
+
+def told(problem: dict[str, Any]) -> str:
+    """What is wrong with a field."""
+    if problem["type"] == "none_required":
+        return "this is not offered here; leave it out"
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 async def on_http(request: Request, error: Exception) -> JSONResponse:

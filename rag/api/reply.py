@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rag.api.asking import Errand, Numbered
@@ -19,6 +19,8 @@ from rag.errors import RagError, WorkerError
 from rag.types import Answer, Outcome, Usage
 from rag.wire import ChatRequest, RagPart, error_body, rag_part, usage_part
 
+# Ends of a line to Unicode and not to JSON, which leaves them as they are.
+LINE_ENDS = {number: f"\\u{number:04x}" for number in (0x85, 0x2028, 0x2029)}
 UNANSWERED = (Outcome.NOT_FOUND, Outcome.CLARIFY)
 
 
@@ -61,7 +63,7 @@ class Reply:
             if len(answers) > 1:
                 choice["rag"] = self.rag(answer)
             choices.append(choice)
-        usage = usage_part(total([answer.usage for answer in answers]))
+        usage = usage_part(of_choices([answer.usage for answer in answers]))
         head = {**self.head, "object": "chat.completion"}
         return {**head, "choices": choices, "usage": usage, "rag": self.rag(answers[0])}
 
@@ -97,7 +99,7 @@ class Reply:
 
     def said(self, answer: Answer) -> dict[str, str | None]:
         """Content and refusal. Where JSON was asked for, a sentence that is none is no content."""
-        if self.asked.manner.schema and answer.outcome in UNANSWERED:
+        if refuses(self.asked.manner.schema, answer):
             return {"content": None, "refusal": answer.text}
         return {"content": answer.text, "refusal": None}
 
@@ -146,7 +148,9 @@ class Plain:
         if reply.asked.manner.schema:
             said = reply.said(event.answer)
             lines.append(self.chunk(number, {name: text for name, text in said.items() if text is not None}))
-        usage = usage_part(event.answer.usage)
+        # Who asks for a chunk of usage adds up whatever the chunks say: it must stand in that one only.
+        told = reply.body.stream_options.include_usage
+        usage = None if told else usage_part(event.answer.usage)
         rag = reply.rag(event.answer)
         return [*lines, self.chunk(number, {}, finish=event.answer.finish, rag=rag, usage=usage)]
 
@@ -154,7 +158,7 @@ class Plain:
         done = "data: [DONE]\n\n"
         if not self.reply.body.stream_options.include_usage:
             return [done]
-        usage = usage_part(total(self.usages))
+        usage = usage_part(of_choices(self.usages))
         last = {**self.reply.head, "object": "chat.completion.chunk", "choices": [], "usage": usage}
         return [data(last), done]
 
@@ -203,8 +207,19 @@ class Typed:
         return named("error", error_body(error.message, status=error.status, code=error.code))
 
 
+def refuses(schema: str, answer: Answer) -> bool:
+    """Whether JSON was asked for and a sentence is the answer."""
+    return bool(schema) and answer.outcome in UNANSWERED
+
+
+def of_choices(usages: Sequence[Usage]) -> Usage:
+    """The tokens of several answers to one prompt, which counts once: as where most of it was computed."""
+    prompt = max(usages, key=lambda usage: (usage.prompt_tokens, -usage.cached_tokens))
+    return replace(prompt, completion_tokens=sum(usage.completion_tokens for usage in usages))
+
+
 def total(usages: Sequence[Usage]) -> Usage:
-    """The tokens of all answers together."""
+    """The tokens of answers to several prompts."""
     return Usage(*(sum(getattr(usage, name) for usage in usages) for name in Usage.__slots__))
 
 
@@ -222,8 +237,8 @@ def chance(token: Logprob) -> dict[str, Any]:
 
 
 def data(message: dict[str, Any]) -> str:
-    """One server-sent event."""
-    return f"data: {json.dumps(message, ensure_ascii=False)}\n\n"
+    """One server-sent event, in one line for clients too that split where Unicode ends one (httpx does)."""
+    return f"data: {json.dumps(message, ensure_ascii=False).translate(LINE_ENDS)}\n\n"
 
 
 def named(event: str, message: dict[str, Any]) -> str:

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from rag.api.asking import Errand, Numbered, answers, lookup, several, until_gone
-from rag.api.conversation import of_responses
-from rag.api.reply import named
+from rag.api.conversation import Conversation, of_responses
+from rag.api.reply import named, refuses
 from rag.api.state import Asker, Running
 from rag.api.streamed import EventStream
 from rag.assembly import System
@@ -23,6 +23,8 @@ from rag.types import Answer, Citation
 from rag.wire import AUTO, ResponsesReply, ResponsesRequest, rag_part
 
 router = APIRouter(prefix="/v1")
+EMPTY_TEXT = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+CUT = {"reason": "max_output_tokens"}
 
 
 @router.post("/responses", response_model=ResponsesReply)
@@ -30,7 +32,7 @@ async def responses(body: ResponsesRequest, request: Request, system: Running, c
     """A cited answer to the last message. Nothing is stored: `previous_response_id` is refused."""
     by_name = body.model not in (AUTO, *system.tiers) or bool(body.rag.collection)
     asked = of_responses(body, await lookup(system, caller, named=by_name), system.tiers)
-    reply = ResponsesShape(body, system, list(asked.ignored))
+    reply = ResponsesShape(body, system, asked)
     events = several(Errand.of(request, system, caller, body.rag), [asked])
     if body.stream:
         first = await until_gone(request, anext(events))
@@ -42,8 +44,9 @@ async def responses(body: ResponsesRequest, request: Request, system: Running, c
 class ResponsesShape:
     """One answer in the shape of the responses API."""
 
-    def __init__(self, body: ResponsesRequest, system: System, ignored: list[str]) -> None:
-        self.body, self.system, self.ignored = body, system, ignored
+    def __init__(self, body: ResponsesRequest, system: System, asked: Conversation) -> None:
+        self.body, self.system = body, system
+        self.schema, self.ignored = asked.manner.schema, list(asked.ignored)
         self.id, self.item = f"resp_{uuid.uuid4().hex}", f"msg_{uuid.uuid4().hex}"
         self.created, self.number = int(time.time()), 0
 
@@ -54,9 +57,9 @@ class ResponsesShape:
             "object": "response",
             "created_at": self.created,
             "model": self.body.model,
-            "status": "completed" if answer else "in_progress",
+            "status": status_of(answer) if answer else "in_progress",
             "error": None,
-            "incomplete_details": None,
+            "incomplete_details": CUT if answer and answer.finish == "length" else None,
             "instructions": None,
             "metadata": {},
             "output": [self.message(answer)] if answer else [],
@@ -81,20 +84,20 @@ class ResponsesShape:
         return {
             "type": "message",
             "id": self.item,
-            "status": "completed",
+            "status": status_of(answer),
             "role": "assistant",
-            "content": [self.text(answer)],
+            "content": [self.part(answer)],
         }
 
-    def text(self, answer: Answer) -> dict[str, Any]:
-        """The text with its sources as annotations, each at its marker."""
+    def part(self, answer: Answer) -> dict[str, Any]:
+        """The text with its sources as annotations, each at its marker; a refusal in place of JSON."""
+        if refuses(self.schema, answer):
+            return {"type": "refusal", "refusal": answer.text}
         notes = [note(answer.text, citation) for citation in answer.citations]
         return {"type": "output_text", "text": answer.text, "annotations": notes, "logprobs": []}
 
     async def stream(self, first: Numbered, events: AsyncIterator[Numbered]) -> AsyncGenerator[str, None]:
         """The events a client of the responses API waits for."""
-        where = {"item_id": self.item, "output_index": 0, "content_index": 0}
-        empty = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
         item = {
             "type": "message",
             "id": self.item,
@@ -105,13 +108,15 @@ class ResponsesShape:
         yield self.event("response.created", response=self.response(None))
         yield self.event("response.in_progress", response=self.response(None))
         yield self.event("response.output_item.added", output_index=0, item=item)
-        yield self.event("response.content_part.added", **where, part=empty)
+        # Whether it is JSON is known only with the outcome.
+        if not self.schema:
+            yield self.event("response.content_part.added", **self.where, part=EMPTY_TEXT)
         async with contextlib.aclosing(events) as open_events:  # type: ignore[type-var]
             try:
-                for line in self.lines(first, where):
+                for line in self.lines(first):
                     yield line
                 async for each in open_events:
-                    for line in self.lines(each, where):
+                    for line in self.lines(each):
                         yield line
             except RagError as error:
                 told = {"code": error.code, "message": error.message}
@@ -119,24 +124,51 @@ class ResponsesShape:
                     "response.failed", response=self.response(None) | {"status": "failed", "error": told}
                 )
 
-    def lines(self, each: Numbered, where: dict[str, Any]) -> list[str]:
+    @property
+    def where(self) -> dict[str, Any]:
+        """The one part of the one message."""
+        return {"item_id": self.item, "output_index": 0, "content_index": 0}
+
+    def lines(self, each: Numbered) -> list[str]:
         """What one event of ours is in theirs."""
         event = each[1]
-        if isinstance(event, Delta):
-            return [self.event("response.output_text.delta", **where, delta=event.text, logprobs=[])]
+        if isinstance(event, Delta) and not self.schema:
+            return [self.event("response.output_text.delta", **self.where, delta=event.text, logprobs=[])]
         if not isinstance(event, Final):
             return []
         answer = event.answer
         return [
-            self.event("response.output_text.done", **where, text=answer.text, logprobs=[]),
-            self.event("response.content_part.done", **where, part=self.text(answer)),
+            *self.said(answer),
+            self.event("response.content_part.done", **self.where, part=self.part(answer)),
             self.event("response.output_item.done", output_index=0, item=self.message(answer)),
-            self.event("response.completed", response=self.response(answer)),
+            self.event(f"response.{status_of(answer)}", response=self.response(answer)),
+        ]
+
+    def said(self, answer: Answer) -> list[str]:
+        """The end of the text; of JSON, or the refusal in its place, all of it."""
+        where = self.where
+        if not self.schema:
+            return [self.event("response.output_text.done", **where, text=answer.text, logprobs=[])]
+        if refuses(self.schema, answer):
+            return [
+                self.event("response.content_part.added", **where, part={"type": "refusal", "refusal": ""}),
+                self.event("response.refusal.delta", **where, delta=answer.text),
+                self.event("response.refusal.done", **where, refusal=answer.text),
+            ]
+        return [
+            self.event("response.content_part.added", **where, part=EMPTY_TEXT),
+            self.event("response.output_text.delta", **where, delta=answer.text, logprobs=[]),
+            self.event("response.output_text.done", **where, text=answer.text, logprobs=[]),
         ]
 
     def event(self, kind: str, **fields: Any) -> str:
         self.number += 1
         return named(kind, {"type": kind, "sequence_number": self.number - 1, **fields})
+
+
+def status_of(answer: Answer) -> str:
+    """Cut short where the tokens ended before the words."""
+    return "incomplete" if answer.finish == "length" else "completed"
 
 
 def note(text: str, citation: Citation) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import uvicorn
 
 from rag.accounts.accounts import Accounts
 from rag.accounts.authentication import Authentication
-from rag.accounts.roles import Role
 from rag.api import address
 from rag.api.app import create_app
 from rag.api.connection import Connection
@@ -134,7 +133,10 @@ def door_note(settings: ServerSettings, authentication: Authentication) -> str:
         return ""
     if is_loopback(settings.host):
         return DEMO if authentication.is_open() else ""
-    key, shown = accounts.issue("admin", authentication.owner.tenant, "first start", role=Role.ADMIN)
+    issued = accounts.issue_first("admin", authentication.owner.tenant, "first start")
+    if issued is None:
+        return ""
+    key, shown = issued
     accounts.audit.record("keys.create", "first start", object=key.id, tenant=key.tenant)
     return f"The first key, for an administrator, shown this once: {shown}"
 

@@ -15,6 +15,7 @@ from rag.sdk import calls
 from rag.sdk.connection import Connection, Result
 from rag.sdk.knowledge import Kind, Progress, Side
 from rag.sdk.money import AsyncMoney
+from rag.sdk.pools import Pools
 from rag.sdk.reader import AnswerReader
 from rag.sdk.steps import Call, Pause, Steps
 from rag.sdk.talks import AsyncTalks
@@ -33,7 +34,15 @@ class AsyncClient:
 
     `base_url` and `api_key` default to RAG_URL and RAG_API_KEY. What may be repeated is sent up to
     `max_retries` times more when the server cannot be reached or is too busy. `conversations` and `money`
-    have verbs of their own.
+    have verbs of their own. Several tasks, and event loops of several threads, may use one client.
+
+    >>> import asyncio
+    >>> async def both() -> list[str]:
+    ...     async with AsyncClient("http://127.0.0.1:8000") as client:
+    ...         asked = client.ask("paid leave"), client.ask("hotels")
+    ...         return [answer.text for answer in await asyncio.gather(*asked)]
+    >>> asyncio.run(both())[1]
+    'Hotels are paid up to 140 euros a night. [1]'
     """
 
     def __init__(
@@ -46,7 +55,8 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._connection = Connection.of(base_url, api_key, timeout_s, max_retries)
-        self._http = httpx.AsyncClient(transport=transport, **self._connection.options())
+        options = self._connection.options()
+        self._pools = Pools(lambda: httpx.AsyncClient(transport=transport, **options))
         self.conversations, self.money = AsyncTalks(self._run), AsyncMoney(self._run)
 
     async def __aenter__(self) -> Self:
@@ -58,8 +68,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
+        """Close the connections of the running event loop; call it on each loop the client was used on."""
+        await self._pools.close()
 
     async def search(
         self, query: str, *, collection: str | None = None, limit: int | None = None, filter: str = ""
@@ -270,9 +280,10 @@ class AsyncClient:
         if isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
             return None
-        request = self._http.build_request(step.method, step.path, headers=dict(step.headers), **step.content)
+        http = self._pools.here()
+        request = http.build_request(step.method, step.path, headers=dict(step.headers), **step.content)
         try:
-            response = await self._http.send(request, stream=step.streamed)
+            response = await http.send(request, stream=step.streamed)
             if step.streamed and response.is_error:
                 await response.aread()
             return response

@@ -34,7 +34,12 @@ class Client:
 
     `base_url` and `api_key` default to RAG_URL and RAG_API_KEY. What may be repeated is sent up to
     `max_retries` times more when the server cannot be reached or is too busy. `conversations` and `money`
-    have verbs of their own.
+    have verbs of their own. Several threads may use one client.
+
+    >>> with Client("http://127.0.0.1:8000") as client:
+    ...     answer = client.ask("How many days of paid leave?")
+    >>> answer.text, [(cited.title, cited.page) for cited in answer.citations]
+    ('Employees have 28 days of paid leave a year. [1]', [('Leave', 2)])
     """
 
     def __init__(
@@ -65,7 +70,14 @@ class Client:
     def search(
         self, query: str, *, collection: str | None = None, limit: int | None = None, filter: str = ""
     ) -> list[Passage]:
-        """Passages, best first."""
+        """Passages, best first, with the score of each leg.
+
+        `filter` is as "label:policy language:de date:2023..". Raises UnknownModel for a collection that is
+        not there, BadRequest for a filter that is none.
+
+        >>> [passage.title for passage in client.search("paid leave", limit=1)]
+        ['Leave']
+        """
         return self._run(calls.search(query, collection=collection, limit=limit, filter=filter))
 
     def ask(
@@ -80,7 +92,15 @@ class Client:
         max_cost: float | None = None,
         conversation: str | None = None,
     ) -> Answer:
-        """The whole answer."""
+        """The whole answer; its `outcome` says whether the documents gave one.
+
+        `tier`: who words it; None: the router chooses. `max_cost`, in the server's currency: BudgetExceeded
+        where no cheaper way is left. `conversation`: an id or "new"; its turns take the place of `history`,
+        and the request is not sent twice. Raises UnknownModel, NotFound, ContextTooLong, RateLimited.
+
+        >>> client.ask("Which submarine?").outcome.value
+        'not_found'
+        """
         return self._run(
             calls.ask(
                 question,
@@ -108,7 +128,12 @@ class Client:
     ) -> Iterator[Event]:
         """Sources, then text as it is checked, then the whole answer. Leaving early cancels it there.
 
-        Raises AnswerBroken, with what arrived, when the connection ends in the middle.
+        Takes and raises what `ask` does, and AnswerBroken, with what arrived, when the connection ends in the
+        middle.
+
+        >>> from rag.answering.events import Delta
+        >>> "".join(event.text for event in client.stream("paid leave") if isinstance(event, Delta))
+        'Employees have 28 days of paid leave a year. [1]'
         """
         steps = calls.stream(
             question,

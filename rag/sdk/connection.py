@@ -37,12 +37,18 @@ class Connection:
     def of(cls, base_url: str, api_key: str, timeout_s: float, max_retries: int) -> Connection:
         """What is given, else RAG_URL and RAG_API_KEY, else this machine without a key.
 
-        Raises BadRequest for an address that is none.
+        Raises BadRequest for an address or a key that is none, or no time to answer.
         """
         url = base_url or os.environ.get("RAG_URL", "") or HERE
-        if not ADDRESS.match(url):
-            raise BadRequest(f"{url!r} is no address of a server; write it as {HERE}")
-        key = api_key or os.environ.get("RAG_API_KEY", "")
+        check_address(url)
+        # Keys are read from files, with the end of their line.
+        key = (api_key or os.environ.get("RAG_API_KEY", "")).strip()
+        if not (key.isascii() and key.isprintable()):
+            raise BadRequest(
+                "the key holds a character that no key has: give it as rag keys create printed it"
+            )
+        if timeout_s <= 0:
+            raise BadRequest(f"timeout_s {timeout_s} leaves no time for an answer; 120 is usual")
         # The address that OpenAI's clients want ends in /v1; our paths begin with it.
         return cls(url.rstrip("/").removesuffix("/v1"), key, timeout_s, Retry(max_retries))
 
@@ -139,6 +145,22 @@ class Connection:
         if isinstance(error, httpx.TimeoutException):
             return f"the server at {self.url} did not answer in time"
         return f"the connection to {self.url} broke"
+
+
+def check_address(url: str) -> None:
+    """Raises BadRequest for what is no plain address of a server, without the password that may be in it."""
+    if not ADDRESS.match(url):
+        raise BadRequest(f"{url!r} is no address of a server; write it as {HERE}")
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL as odd:
+        raise BadRequest(f"{url!r} is no address of a server ({odd}); write it as {HERE}") from None
+    if parts.userinfo:
+        raise BadRequest(
+            "an address holds no user and no password here: give a key, as RAG_API_KEY or api_key="
+        )
+    if parts.query or parts.fragment or " " in url:
+        raise BadRequest(f"{url!r} holds more than the address of a server; write it as {HERE}")
 
 
 def body_of(response: httpx.Response) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 import httpx
 
@@ -48,11 +50,15 @@ class Retry:
         return wish_s + self.draw() * min(FIRST_PAUSE_S * 2.0 ** (tried - 1), LONGEST_PAUSE_S)
 
 
-def retry_after_s(response: httpx.Response) -> float:
-    """What Retry-After asks for in seconds; 0 where it says nothing, or a date."""
+def retry_after_s(response: httpx.Response, clock: Callable[[], float] = time.time) -> float:
+    """What Retry-After asks for in seconds, told as such or as a date; 0 where it says nothing."""
     text = response.headers.get("retry-after", "")
     try:
         return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - clock())
     except ValueError:
         return 0.0
 

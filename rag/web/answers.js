@@ -183,10 +183,10 @@ function deeds(box) {
   const row = redoRow(box);
   const said = make("span", "said");
   said.setAttribute("role", "status");
-  const copy = makeButton("", "Copy", async () => {
-    await copyText(box.text);
-    said.textContent = "Copied.";
-  });
+  const copy = makeButton("", "Copy", () => copyText(box.text).then(
+    () => { said.textContent = "Copied."; },
+    () => { said.textContent = "The browser does not let this page copy; select the words instead."; },
+  ));
   box.thumbs = { up: thumb("up", "Good answer"), down: thumb("down", "Bad answer") };
   box.thumbs.up.onclick = () => judge(box, said, { rating: "up" });
   box.thumbs.down.onclick = () => askWhy(box, said);

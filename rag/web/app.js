@@ -3,7 +3,10 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
+const AWAY = "the server does not answer: is it running, and is this device online?";
+const BROKEN = "the connection ended before the answer was whole";
 let knocking = null;
+let wasIn = false;
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -28,16 +31,23 @@ function headers(body) {
 
 async function call(path, options = {}) {
   for (;;) {
-    const response = await fetch(path, { ...options, headers: headers(options.body) });
+    const shown = sessionStorage.getItem("key");
+    const response = await fetch(path, { ...options, headers: headers(options.body) }).catch((error) => told(error, AWAY));
+    wasIn ||= response.ok;
     if (response.ok) return response;
     if (response.status === 401) {
-      knocking ??= askForKey().finally(() => { knocking = null; });
+      knocking ??= askForKey(shown).finally(() => { knocking = null; });
       await knocking;
       continue;
     }
     const body = await response.json().catch(() => null);
     throw new Error(body?.error?.message ?? `the server answered with status ${response.status}`);
   }
+}
+
+// Each browser has words of its own for a network that fails, and none says what to do. Who stopped knows.
+function told(error, words) {
+  throw error.name === "AbortError" ? error : new Error(words);
 }
 
 async function fetchJson(path) {
@@ -48,10 +58,13 @@ async function send(method, path, body) {
   return call(path, { method, ...(body ? { body: JSON.stringify(body) } : {}) });
 }
 
-async function askForKey() {
+// `refused`: the key that did not open; null: none was shown.
+async function askForKey(refused) {
   const offers = await fetch("/session").then((reply) => reply.json()).catch(() => ({}));
   $("sign-in").hidden = !offers.sign_in;
   const door = $("door");
+  $("door-title").textContent = offers.sign_in ? "Sign in to this server" : "This server asks for a key";
+  $("refused").textContent = refused ? "The server refused that key." : wasIn ? "Your session has ended." : "";
   $("key").value = "";
   if (!door.open) door.showModal();
   await closed(door);
@@ -70,8 +83,8 @@ async function* chunks(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error("the connection ended before the answer was whole");
+    const { value, done } = await reader.read().catch((error) => told(error, BROKEN));
+    if (done) throw new Error(BROKEN);
     const events = (rest + value).split("\n\n");
     rest = events.pop();
     for (const event of events) {
@@ -98,6 +111,11 @@ async function showStatus() {
   const status = await fetchJson("/v1/status");
   const live = status.documents.live;
   $("status").textContent = `${live} document${live === 1 ? "" : "s"} · ${status.model}`;
+  $("nothing-yet").hidden = live > 0;
+}
+
+function tried(work) {
+  return () => work().catch((error) => { $("status").textContent = error.message; });
 }
 
 async function showModels() {
@@ -114,7 +132,7 @@ async function showWhoIsIn() {
   $("sign-out").hidden = !caller.user || Boolean(sessionStorage.getItem("key"));
 }
 
-$("sign-out").addEventListener("click", async () => {
+$("sign-out").addEventListener("click", tried(async () => {
   await send("POST", "/logout");
   location.assign("/");
-});
+}));

@@ -23,7 +23,21 @@ function startTurn(question, act) {
   return box;
 }
 
+// Whether the reader is at the end, and not reading what stands above.
+function isAtEnd() {
+  const { bottom } = talk.last.turn.getBoundingClientRect();
+  return bottom < $("composer").getBoundingClientRect().top + 80;
+}
+
+// As much of the turn as fits; of one that does not, the words before what they rest on.
+function reveal(box) {
+  const room = $("composer").getBoundingClientRect().top - Math.max(0, $("talk").getBoundingClientRect().top);
+  const fits = box.turn.offsetHeight < room;
+  (fits ? box.turn : box.answer).scrollIntoView({ block: fits ? "end" : "start" });
+}
+
 async function ask(question) {
+  $("talk").setAttribute("aria-live", "polite");
   const box = startTurn(question, true);
   const flight = talk.flight = new AbortController();
   setBusy(true);
@@ -35,11 +49,15 @@ async function ask(question) {
     const request = { method: "POST", body, signal: flight.signal };
     for await (const chunk of chunks(await call("/v1/chat/completions", request))) {
       const choice = chunk.choices[0];
+      const follow = talk.last === box && isAtEnd();
       text += choice?.delta.content ?? "";
       box.words.textContent = text;
       if (choice?.finish_reason) finish(box, text, chunk.rag, true);
-      if (choice?.finish_reason && talk.flight === flight) await settled(chunk.rag.conversation);
-      box.turn.scrollIntoView({ block: "end" });
+      if (follow) reveal(box);
+      if (choice?.finish_reason && talk.flight === flight) {
+        await settled(chunk.rag.conversation);
+        if (follow) reveal(box); // its title took some of the room
+      }
     }
   } catch (error) {
     fail(box, error);
@@ -55,6 +73,7 @@ function fail(box, error) {
   box.label.textContent = stopped ? "Stopped" : "No answer";
   if (!stopped) box.answer.append(make("p", "reason", error.message));
   box.answer.append(redoRow(box));
+  if (talk.last === box) box.turn.scrollIntoView({ block: "nearest" });
 }
 
 // The last question, or another in its place: what was answered before is taken back first.
@@ -75,9 +94,12 @@ function edit(box) {
   const form = make("form", "editing");
   const field = make("textarea");
   field.value = box.question;
-  field.rows = Math.min(8, box.question.split("\n").length + 1);
+  field.dir = "auto";
   field.setAttribute("aria-label", "Your question");
-  const close = () => form.replaceWith(box.asked);
+  const close = () => {
+    form.replaceWith(box.asked);
+    box.asked.querySelector(".redo")?.focus();
+  };
   const row = make("div", "deeds");
   row.append(makeButton("plain", "Cancel", close), make("button", "", "Ask this"));
   form.append(field, row);
@@ -90,6 +112,8 @@ function edit(box) {
     submitOnEnter(event, form);
   };
   box.asked.replaceWith(form);
+  field.oninput = () => fit(field);
+  fit(field);
   field.focus();
 }
 
@@ -99,12 +123,20 @@ function submitOnEnter(event, form) {
   form.requestSubmit();
 }
 
+// As high as what is written in it; the style says where that ends.
+function fit(field) {
+  field.style.height = "auto";
+  field.style.height = `${field.scrollHeight + field.offsetHeight - field.clientHeight}px`;
+}
+
 function setBusy(busy) {
   if (!busy) talk.flight = null;
+  const here = [document.body, $("send"), $("stop"), $("question")].includes(document.activeElement);
   $("send").hidden = busy;
   $("stop").hidden = !busy;
   $("talk").setAttribute("aria-busy", String(busy));
-  if (!busy) $("question").focus();
+  // Back to the next question, unless the reader has gone elsewhere meanwhile, or a keyboard would cover the answer.
+  if (!busy && here && matchMedia("(pointer: fine)").matches) $("question").focus();
 }
 
 function stop() {
@@ -127,8 +159,10 @@ $("composer").addEventListener("submit", (event) => {
   const question = $("question").value.trim();
   if (!question || talk.flight || talk.opening) return;
   $("question").value = "";
+  fit($("question"));
   ask(question);
 });
+$("question").addEventListener("input", () => fit($("question")));
 $("question").addEventListener("keydown", (event) => {
   submitOnEnter(event, $("composer"));
   if (event.key === "ArrowUp" && !$("question").value && talk.last) {

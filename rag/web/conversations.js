@@ -62,7 +62,7 @@ async function settled(id) {
   if (!id) return;
   talk.id = id;
   history.replaceState(null, "", `#${id}`);
-  await showConversations();
+  await tried(showConversations)();
 }
 
 function go(where) {
@@ -74,6 +74,7 @@ function go(where) {
 // `feedback`: the reader's own verdicts by message; null: a conversation of somebody else, to read only.
 function lay(messages, feedback) {
   let box = null;
+  $("talk").setAttribute("aria-live", "off"); // nobody wants all of it read aloud at once
   for (const message of messages) {
     if (message.role === "user") {
       box = startTurn(message.text, feedback !== null);
@@ -93,7 +94,7 @@ async function open(id, where) {
   talk.id = id;
   head(found.conversation.title);
   lay(found.messages, found.feedback);
-  talk.last?.turn.scrollIntoView({ block: "end", behavior: "instant" });
+  talk.last?.turn.scrollIntoView({ block: "end" });
   markOpen();
 }
 
@@ -122,9 +123,11 @@ async function show() {
 }
 
 function showShelf(open) {
+  const wasHere = $("shelf").contains(document.activeElement);
   document.body.classList.toggle("shelf-open", open);
   $("open-shelf").setAttribute("aria-expanded", String(open));
   if (open) $("search").focus();
+  else if (wasHere) $("open-shelf").focus();
 }
 
 async function rename() {
@@ -162,10 +165,6 @@ async function forget() {
   await showConversations();
 }
 
-function told(work) {
-  return () => work().catch((error) => { $("status").textContent = error.message; });
-}
-
 function moveThroughList(event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (!step) return;
@@ -177,21 +176,25 @@ function moveThroughList(event) {
 }
 
 $("fresh").addEventListener("click", () => go(""));
-$("rename").addEventListener("click", told(rename));
-$("share").addEventListener("click", told(share));
-$("unshare").addEventListener("click", told(unshare));
-$("forget").addEventListener("click", told(forget));
-$("copy-link").addEventListener("click", told(async () => {
+$("rename").addEventListener("click", tried(rename));
+$("share").addEventListener("click", tried(share));
+$("unshare").addEventListener("click", tried(unshare));
+$("forget").addEventListener("click", tried(forget));
+$("copy-link").addEventListener("click", tried(async () => {
   await copyText($("link").value);
   $("sharing-status").textContent = "Copied.";
 }));
-$("older").addEventListener("click", told(async () => $("conversations").append(...(await listed(next)).map(entry))));
+$("older").addEventListener("click", tried(async () => $("conversations").append(...(await listed(next)).map(entry))));
 $("search").addEventListener("input", () => {
   clearTimeout(waiting);
-  waiting = setTimeout(told(showConversations), 200);
+  waiting = setTimeout(tried(showConversations), 200);
 });
 $("shelf").addEventListener("keydown", moveThroughList);
 $("open-shelf").addEventListener("click", () => showShelf(!document.body.classList.contains("shelf-open")));
+document.addEventListener("pointerdown", (event) => {
+  const inside = $("shelf").contains(event.target) || $("open-shelf").contains(event.target);
+  if (!inside && document.body.classList.contains("shelf-open")) showShelf(false);
+});
 document.addEventListener("keydown", (event) => {
   if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
@@ -202,7 +205,23 @@ document.addEventListener("keydown", (event) => {
 });
 window.addEventListener("hashchange", show);
 
+// Signing in leads away from this page: where the reader was, and what he had not been answered yet.
+$("sign-in").addEventListener("click", () => {
+  const question = $("question").value || (talk.flight ? talk.last.question : "");
+  sessionStorage.setItem("left", JSON.stringify({ where: location.hash, question }));
+});
+
+function comeBack() {
+  const left = JSON.parse(sessionStorage.getItem("left") ?? "null");
+  sessionStorage.removeItem("left");
+  if (!left || location.hash) return;
+  if (left.where) history.replaceState(null, "", left.where);
+  $("question").value = left.question;
+  fit($("question"));
+}
+
 async function start() {
+  comeBack();
   if (location.hash) talk.opening = {};
   try {
     await showStatus();

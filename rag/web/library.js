@@ -159,7 +159,7 @@ async function handIn(files) {
     }
   }
   say(`${taken} of ${files.length} file${files.length === 1 ? "" : "s"} handed in.`);
-  await look();
+  await look().catch((error) => say(error.message));
 }
 
 $("open-library").addEventListener("click", openLibrary);
@@ -168,7 +168,9 @@ $("files").addEventListener("change", async () => {
   $("files").value = "";
   await handIn(files);
 });
-$("more").addEventListener("click", async () => $("documents").append(...await page(after)));
+$("more").addEventListener("click", () => page(after).then(
+  (rows) => $("documents").append(...rows), (error) => say(error.message),
+));
 for (const kind of ["dragenter", "dragover"]) {
   document.addEventListener(kind, (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;

@@ -88,7 +88,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         }
         prices = {"big": PRICE, "old": PRICE | {"as_of": "2020-01-01"}}
         home = tmp_path_factory.mktemp("home")
-        opened = open_system(Settings(home=home, tiers=tiers, prices=prices), generation=False)
+        settings = Settings(home=home, tiers=tiers, prices=prices, engine={"tune": False})
+        opened = open_system(settings, generation=False)
         system = runner.run(opened.__aenter__())
         try:
             runner.run(fill(system, tmp_path_factory.mktemp("documents")))

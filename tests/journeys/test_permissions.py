@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import json
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from sqlalchemy import select
 
 from ingest.pipeline import Wanted
@@ -268,7 +266,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def served(case: Case, home: Path) -> Iterator[Server]:
+def served(case: Case, home: Path, listening: Any) -> Iterator[Server]:
     settings = Settings(
         home=home,
         answering={"tier": "extract"},
@@ -280,18 +278,10 @@ def served(case: Case, home: Path) -> Iterator[Server]:
         stack = contextlib.AsyncExitStack()
         cleanup.callback(lambda: loop.run(stack.aclose()))
         system = loop.run(stack.enter_async_context(open_system(settings, generation=False)))
-        config = uvicorn.Config(create_app(system), port=0, log_config=None, lifespan="off", access_log=False)
-        server = uvicorn.Server(config)
-        loop.begin(server.serve())
-        while not server.started:
-            time.sleep(0.005)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        with contextlib.closing(Server(case, loop, system, f"http://127.0.0.1:{port}")) as running:
+        url = cleanup.enter_context(listening(create_app(system), loop))
+        with contextlib.closing(Server(case, loop, system, url)) as running:
             running.sync()
             yield running
-        server.should_exit = True
-        while server.servers[0].is_serving():
-            time.sleep(0.005)
 
 
 def check_listings(server: Server) -> None:
@@ -520,8 +510,8 @@ def check_bound_key(server: Server) -> None:
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(Case.sample(), tmp_path_factory.mktemp("permissions") / "kb") as server:
+def sample(tmp_path_factory: pytest.TempPathFactory, listening: Any) -> Iterator[Server]:
+    with served(Case.sample(), tmp_path_factory.mktemp("permissions") / "kb", listening) as server:
         yield server
 
 
@@ -577,9 +567,9 @@ def test_every_kind_of_change_is_known_to_the_next_question(sample: Server) -> N
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_the_whole_set_leaks_nothing(tmp_path: Path) -> None:
+def test_the_whole_set_leaks_nothing(tmp_path: Path, listening: Any) -> None:
     case = Case.whole()
-    with served(case, tmp_path / "kb") as server:
+    with served(case, tmp_path / "kb", listening) as server:
         check_listings(server)
         check_ids(server)
         check_other_paths(server)

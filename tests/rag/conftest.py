@@ -10,7 +10,6 @@ import http.server
 import json
 import re
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,7 +21,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 import jwt
 import pytest
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
@@ -37,7 +35,7 @@ from rag.models.lockfile import entry
 from rag.retrieval.filters import Filter
 from rag.routing.opening import open_voices
 from rag.settings import ServerSettings, Settings
-from rag.store.database import FILE, Database
+from rag.store.database import Database
 from rag.types import (
     Answer,
     Chunk,
@@ -87,7 +85,7 @@ def words(text: str) -> set[str]:
 class SmallLibrary:
     """Assistant, retriever, catalog and index in one: answers with the passage that shares most words."""
 
-    pause_s: float = 0.0
+    holds_after: int | None = None  # words after which it says no more, until this is None again
     failure: RagError | None = None
     bug: Exception | None = None
     fails_after: int = 0
@@ -135,7 +133,9 @@ class SmallLibrary:
         try:
             yield Sources(found)
             for number, word in enumerate(re.findall(r"\S+\s*", answer.text), 1):
-                await asyncio.sleep(self.pause_s)
+                await asyncio.sleep(0)
+                while self.holds_after is not None and number > self.holds_after:
+                    await asyncio.sleep(0.01)
                 if self.failure and number > self.fails_after:
                     raise self.failure
                 drawn = (Logprob(word, number, -0.5, ((word, number, -0.5), ("b", 7, -1.5))),)
@@ -201,19 +201,8 @@ class SmallLibrary:
         return {"points": len(TEXTS), "model": "all-minilm-l6-v2"}
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database as a new home has it, made once: to copy it is quicker than to migrate another."""
-    home = tmp_path_factory.mktemp("empty")
-    database = Database(home)
-    database.wipe()
-    database.close()
-    return home / FILE
-
-
 @pytest.fixture
-def library(tmp_path: Path, empty_database: Path) -> Iterator[SmallLibrary]:
-    shutil.copy(empty_database, tmp_path / FILE)
+def library(tmp_path: Path) -> Iterator[SmallLibrary]:
     library = SmallLibrary(database=Database(tmp_path))
     yield library
     library.database.close()
@@ -331,11 +320,11 @@ class Service:
     def __init__(self, library: SmallLibrary, url: str, state: Any) -> None:
         self.library, self.url = library, url
         self.accounts, self.authentication = state.accounts, state.authentication
-        self.http = httpx.Client(base_url=url, timeout=10)
+        self.http = httpx.Client(base_url=url, timeout=60)
 
 
 @pytest.fixture
-def serving(library: SmallLibrary, tmp_path: Path) -> Any:
+def serving(library: SmallLibrary, tmp_path: Path, listening: Any) -> Any:
     """A context manager that serves the library with the given server settings."""
 
     @contextlib.contextmanager
@@ -354,21 +343,10 @@ def serving(library: SmallLibrary, tmp_path: Path) -> Any:
             **roles,  # type: ignore[arg-type]
         )
         app = create_app(system)
-        config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", access_log=False)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.005)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        service = Service(library, f"http://127.0.0.1:{port}", app.state)
-        try:
-            yield service
-        finally:
-            service.http.close()
-            server.should_exit = True
-            thread.join()
+        with listening(app) as url:
+            service = Service(library, url, app.state)
+            with service.http:
+                yield service
 
     return start
 

@@ -113,7 +113,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("documents")
     for name, text in DOCUMENTS.items():
         (folder / name).write_text(text)
-    opened = open_system(Settings(home=tmp_path_factory.mktemp("home")), generation=False)
+    settings = Settings(home=tmp_path_factory.mktemp("home"), engine={"tune": False})
+    opened = open_system(settings, generation=False)
     with asyncio.Runner() as runner:
         system = runner.run(opened.__aenter__())
         try:

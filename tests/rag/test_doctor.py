@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from rag import doctor
+from rag.cost.ledger import Ledger
+from rag.cost.tables import ledger as rows
 from rag.engine import tuning
 from rag.engine.footprint import Footprint
 from rag.engine.tuning import Tuning
 from rag.settings import EngineSettings, Settings
+from rag.store.database import Database
 
 FAST = Tuning(
     threads=4,
@@ -85,6 +91,18 @@ def test_documents_in_languages_the_embedder_does_not_know_are_told(
     counts: dict[str, int], foreign: list[str]
 ) -> None:
     assert doctor.beyond(Settings(), counts) == foreign
+
+
+def test_a_ledger_that_was_emptied_is_a_finding(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    books = Ledger(database, tmp_path)
+    system: Any = SimpleNamespace(accountant=SimpleNamespace(ledger=books))
+    assert doctor.ledger(system).good
+    with database.writing() as connection:
+        connection.execute(delete(rows))
+    found = doctor.ledger(system)
+    assert (found.good, "the rows up to 1 are gone" in found.detail) == (False, True)
+    database.close()
 
 
 def test_a_folder_as_embedder_is_not_judged() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rag.accounts.accounts import Accounts
-from rag.store.database import FILE, Database
+from rag.store.database import Database
 
 
 class Clock:
@@ -28,8 +27,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def database(tmp_path: Path, empty_database: Path) -> Iterator[Database]:
-    shutil.copy(empty_database, tmp_path / FILE)
+def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(tmp_path)
     yield database
     database.close()

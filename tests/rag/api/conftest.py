@@ -16,7 +16,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from rag.api.app import create_app
 from rag.assembly import System, open_system
@@ -44,7 +43,7 @@ class House:
 
     def finish(self, job: str) -> dict[str, Any]:
         """Wait until a job is over; the job."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while (found := self.http.get(f"/v1/jobs/{job}").json())["state"] in ("running", "paused"):
             assert time.monotonic() < deadline, found
             time.sleep(0.05)
@@ -80,7 +79,7 @@ class House:
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory, listening: Any) -> Iterator[House]:
     home = tmp_path_factory.mktemp("house") / "kb"
     settings = Settings(
         home=home,
@@ -95,18 +94,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         system = loop.run(stack.enter_async_context(open_system(settings, generation=False)))
         loop.run(system.vectors.info())  # the index takes its time to start; no test should wait for that
         loop.run(stack.enter_async_context(system.feeder.working()))
-        config = uvicorn.Config(create_app(system), port=0, log_config=None, lifespan="off", access_log=False)
-        server = uvicorn.Server(config)
-        loop.begin(server.serve())
-        while not server.started:
-            time.sleep(0.005)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        running = House(loop, system, f"http://127.0.0.1:{port}")
-        yield running
-        running.http.close()
-        server.should_exit = True
-        while server.servers[0].is_serving():
-            time.sleep(0.005)
+        url = cleanup.enter_context(listening(create_app(system), loop))
+        running = House(loop, system, url)
+        with running.http:
+            yield running
 
 
 class Page:
@@ -131,6 +122,10 @@ class Page:
         strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self.session.post("/actions", json={"actions": [{"type": "key", "id": "keys", "actions": strokes}]})
 
+    def reload(self) -> None:
+        """Load the page anew; afterwards nothing of the old one is there to be seen."""
+        assert self.session.post("/refresh", json={}).json()["value"] is None
+
     def ask(self, question: str) -> None:
         self.type("#question", question + "\ue007")
 
@@ -140,7 +135,7 @@ class Page:
         return found
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (value := condition()):
             assert time.monotonic() < deadline, self.texts("body")
             time.sleep(0.05)
@@ -169,7 +164,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             ["chromedriver", "--port=0"], stdout=output, stderr=output, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while "started successfully on port" not in log.read_text():
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
@@ -194,7 +189,7 @@ def browse(driver: str, tmp_path: Path) -> Callable[..., contextlib.AbstractCont
         with httpx.Client(base_url=driver, timeout=60) as http:
             reply = http.post("/session", json={"capabilities": {"alwaysMatch": options}}).json()
             number = reply["value"]["sessionId"]
-            with httpx.Client(base_url=f"{driver}/session/{number}", timeout=30) as session:
+            with httpx.Client(base_url=f"{driver}/session/{number}", timeout=60) as session:
                 session.post("/url", json={"url": url})
                 try:
                     yield Page(session)
@@ -204,3 +199,11 @@ def browse(driver: str, tmp_path: Path) -> Callable[..., contextlib.AbstractCont
                     http.delete(f"/session/{number}").raise_for_status()
 
     return browse
+
+
+@pytest.fixture(params=[{}])
+def page(request: pytest.FixtureRequest, browse: Any, service: Any) -> Iterator[Any]:
+    """The chat page of a service, once it says what it has."""
+    with browse(service.url, **request.param) as page:
+        page.until(lambda: page.texts("#status") == ["3 documents · smollm2-135m-instruct"])
+        yield page

@@ -12,7 +12,7 @@ from rag.api.deeds import shown, told
 
 def client(service: Any, user: str, role: Role, tenant: str = "acme") -> httpx.Client:
     _, key = service.accounts.issue(user, tenant, "test", role=role)
-    return httpx.Client(base_url=service.url, headers={"authorization": f"Bearer {key}"}, timeout=10)
+    return httpx.Client(base_url=service.url, headers={"authorization": f"Bearer {key}"}, timeout=60)
 
 
 def test_an_auditor_reads_the_rows_of_his_tenant_page_by_page(service: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -20,7 +19,6 @@ from rag.errors import BadRequest, NotFound
 from rag.models.lockfile import entry
 from rag.settings import Settings
 from rag.store.catalog import Catalog
-from rag.store.database import FILE
 from rag.store.intake import Intake
 from rag.store.queue import Listed, Queue, Shelf
 from rag.store.versions import Description
@@ -80,8 +78,7 @@ class Person:
 
 
 @pytest.fixture
-def office(tmp_path: Path, empty_database: Path) -> Iterator[Office]:
-    shutil.copy(empty_database, tmp_path / FILE)
+def office(tmp_path: Path) -> Iterator[Office]:
     catalog = Catalog(tmp_path)
     needed: Any = dict.fromkeys(each.name for each in fields(System) if each.default_factory is MISSING)
     used = {"settings": Settings(home=tmp_path), "principal": OWNER, "catalog": catalog}

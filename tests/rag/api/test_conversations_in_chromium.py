@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -32,13 +31,6 @@ def library(library: SmallLibrary) -> SmallLibrary:
     return Explaining(database=library.database)
 
 
-@pytest.fixture(params=[{}])
-def page(request: pytest.FixtureRequest, browse: Any, service: Any) -> Iterator[Any]:
-    with browse(service.url, **request.param) as page:
-        page.until(lambda: page.texts("#status") == ["3 documents · smollm2-135m-instruct"])
-        yield page
-
-
 def answers(page: Any) -> list[str]:
     """The words of every turn that is whole."""
     return [] if page.texts(".waiting") else page.texts(".words")
@@ -54,6 +46,12 @@ def click(page: Any, selector: str) -> None:
     page.run("document.querySelector(arguments[0]).click()", selector)
 
 
+def look_for(page: Any, words: str) -> None:
+    """All at once: of words typed slowly the list shows the beginnings too, each time drawn anew."""
+    script = "const box = document.querySelector('#search'); box.value = arguments[0];"
+    page.run(f"{script} box.dispatchEvent(new Event('input'))", words)
+
+
 def titles(page: Any) -> list[str]:
     return page.texts("#conversations .name")
 
@@ -61,7 +59,7 @@ def titles(page: Any) -> list[str]:
 def test_a_conversation_survives_a_reload_and_is_found_named_and_deleted(page: Any, service: Any) -> None:
     ask(page, LEAVE)
     ask(page, HOTEL)
-    page.run("location.reload()")
+    page.reload()
     page.until(lambda: answers(page) == [WORDS[LEAVE], WORDS[HOTEL]])
     assert page.texts("#title") == [LEAVE]
     assert page.texts(".turn:last-child .trust") == ["high confidence"]
@@ -69,16 +67,15 @@ def test_a_conversation_survives_a_reload_and_is_found_named_and_deleted(page: A
     click(page, "#fresh")
     page.until(lambda: page.texts("#welcome:not([hidden])"))
     ask(page, "Who cleans the coffee machine?")
-    page.type("#search", "HOTELS")
+    look_for(page, "HOTELS")
+    page.run("document.querySelector('#search').focus()")
     page.until(lambda: titles(page) == [LEAVE])
     page.press("\ue015\ue007")  # down, Enter
     page.until(lambda: answers(page) == [WORDS[LEAVE], WORDS[HOTEL]])
     click(page, "#rename")
     page.run("document.querySelector('#new-name').value = 'Trips'")
     click(page, "#name button[value=rename]")
-    page.run(
-        "const box = document.querySelector('#search'); box.value = ''; box.dispatchEvent(new Event('input'))"
-    )
+    look_for(page, "")
     page.until(
         lambda: titles(page) == ["Trips", "Who cleans the coffee machine?"] or titles(page)[1:] == ["Trips"]
     )
@@ -124,7 +121,7 @@ def test_a_bad_answer_is_marked_with_a_reason_and_stays_so(page: Any, service: A
     page.until(lambda: page.texts(".said") == ["Thank you."])
     (seen,) = service.http.get("/v1/feedback").json()["feedback"]
     assert (seen["verdict"]["reason"], seen["verdict"]["comment"]) == ("outdated", "it is 30 now")
-    page.run("location.reload()")
+    page.reload()
     page.until(lambda: answers(page) == [WORDS[LEAVE]])
     assert page.run("return document.querySelector('.thumb.down').getAttribute('aria-pressed')") == "true"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
-from ingest.pipeline import READING
+from ingest.processing import READING
 from rag.errors import Forbidden, NotFound
 from rag.rendering import span
 from rag.store.queue import Listed, Shelf
@@ -103,7 +103,7 @@ def test_a_file_over_the_limit_is_refused_and_leaves_nothing(house: Any) -> None
 
 
 def test_the_limit_of_other_bodies_does_not_bind_files(house: Any) -> None:
-    words = " ".join(f"word{number}" for number in range(5000))
+    words = " ".join(f"word{number}" for number in range(1300))
     assert len(words) > house.system.settings.server.max_body_bytes
     house.upload("long", long__txt=words)
     assert house.http.post("/v1/search", json={"query": words}).status_code == 413

@@ -44,7 +44,7 @@ def test_a_page_of_another_origin_cannot_ask(service: Any, origin: str) -> None:
 
 def test_a_request_without_a_host_comes_from_no_page_of_ours(service: Any) -> None:
     host, port = urlsplit(service.url).hostname, urlsplit(service.url).port
-    with socket.create_connection((host, port), timeout=10) as line:
+    with socket.create_connection((host, port), timeout=60) as line:
         line.sendall(b"GET /v1/documents HTTP/1.1\r\nHost:\r\nOrigin: null\r\n\r\n")
         assert line.recv(100).startswith(b"HTTP/1.1 403")
 
@@ -90,7 +90,7 @@ def test_a_body_without_a_length_is_counted_as_it_comes(serving: Any) -> None:
 def begun(url: str, path: str) -> socket.socket:
     """A request whose body is announced and does not come."""
     where = urlsplit(url)
-    connection = socket.create_connection((where.hostname, where.port), timeout=10)
+    connection = socket.create_connection((where.hostname, where.port), timeout=60)
     head = f"POST {path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: 100\r\n\r\n{{"
     connection.sendall(head.encode())
     return connection

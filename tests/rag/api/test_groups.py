@@ -18,7 +18,7 @@ ENTRA_OFF = {"Operations": [{"op": "Replace", "path": "active", "value": "False"
 
 
 def client(service: Any, shown: str) -> httpx.Client:
-    return httpx.Client(base_url=service.url, headers={"authorization": f"Bearer {shown}"}, timeout=10)
+    return httpx.Client(base_url=service.url, headers={"authorization": f"Bearer {shown}"}, timeout=60)
 
 
 @pytest.fixture

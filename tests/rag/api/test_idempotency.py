@@ -64,13 +64,14 @@ def test_a_key_that_is_none_is_refused(service: Any, key: Any) -> None:
 
 
 def test_a_request_still_being_answered_is_not_begun_twice(service: Any) -> None:
-    service.library.pause_s = 0.1
+    service.library.holds_after = 1
     replies: list[httpx.Response] = []
     first = threading.Thread(target=lambda: replies.append(post(service, QUESTION, "key-1")))
     first.start()
     while not service.library.asked:
         time.sleep(0.005)
     meanwhile = post(service, QUESTION, "key-1")
+    service.library.holds_after = None
     first.join()
     assert (meanwhile.status_code, meanwhile.json()["error"]["code"]) == (409, "idempotency_in_progress")
     assert post(service, QUESTION, "key-1").content == replies[0].content
@@ -89,16 +90,16 @@ def test_a_failure_is_not_kept_neither_before_nor_within_a_stream(
 
 
 def test_a_caller_who_goes_away_leaves_the_key_free(service: Any) -> None:
-    service.library.pause_s = 0.2
+    service.library.holds_after = 1
     with service.http.stream(
         "POST", "/v1/chat/completions", json=STREAMED, headers={"Idempotency-Key": "key-1"}
     ) as reply:
         next(reply.iter_lines())
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not service.library.stopped_early:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    service.library.pause_s = 0.0
+    service.library.holds_after = None
     while (reply := post(service, STREAMED, "key-1")).status_code == 409:
         assert time.monotonic() < deadline
         time.sleep(0.02)

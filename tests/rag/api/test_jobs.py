@@ -30,7 +30,7 @@ def test_a_job_is_followed_to_its_end(house: Any) -> None:
     assert {kind for kind, _ in events[:-1]} == {"progress"}
     last = events[-1][1]
     assert (last["state"], last["progress"]["documents"], last["waiting"]) == ("done", 2, 0)
-    assert last["progress"]["bottleneck"] in ("fetch", "parse", "embed", "write")
+    assert last["progress"]["bottleneck"] in ("fetch", "parse", "embed", "write", "flush")
     assert followed(house, job) == [("done", last)]
 
 
@@ -80,7 +80,7 @@ def test_what_was_set_aside_is_tried_again_on_request(house: Any) -> None:
     with house.resting():
         again = house.http.post(f"/v1/jobs/{reply['job']}/retry").json()
         assert (again["quarantined"], again["waiting"]) == (0, 1)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not house.http.get(f"/v1/jobs/{reply['job']}").json()["quarantined"]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -92,8 +92,9 @@ def test_a_client_that_leaves_ends_its_stream_of_events(house: Any) -> None:
         with httpx.stream("GET", f"{house.url}/v1/jobs/{job}/events") as reply:
             lines = reply.iter_lines()
             assert next(lines) == "event: progress"
-            assert house.requests() == 1
-        deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 60
+            while house.requests() != 1:  # what came before is just ending
+                assert time.monotonic() < deadline
         while house.requests():
             assert time.monotonic() < deadline
             time.sleep(0.05)

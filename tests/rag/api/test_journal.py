@@ -35,7 +35,7 @@ def test_a_request_is_one_line_of_json_without_a_word_of_the_question(
 ) -> None:
     service.http.post("/v1/chat/completions", json=QUESTION)
     # The line is written when the response has gone out.
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while '"request"' not in lines.getvalue() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert "Canary" not in lines.getvalue()
@@ -72,7 +72,7 @@ def test_a_request_id_is_made_or_taken_over(service: Any) -> None:
 def test_a_path_is_logged_as_its_pattern_without_ids_and_secrets(service: Any, lines: io.StringIO) -> None:
     service.http.get("/v1/documents/canary-7731")
     service.http.get("/v1/nowhere/canary-7731")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while lines.getvalue().count('"request"') < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     told = [json.loads(line) for line in lines.getvalue().splitlines()]

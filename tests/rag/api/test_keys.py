@@ -12,7 +12,7 @@ from rag.types import Right
 
 
 def client(service: Any, shown: str) -> httpx.Client:
-    return httpx.Client(base_url=service.url, headers={"authorization": f"Bearer {shown}"}, timeout=10)
+    return httpx.Client(base_url=service.url, headers={"authorization": f"Bearer {shown}"}, timeout=60)
 
 
 @pytest.fixture

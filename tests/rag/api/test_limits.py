@@ -13,7 +13,7 @@ def limits(**settings: int) -> dict[str, Any]:
 
 def as_key(service: Any, user: str, tenant: str = "acme") -> httpx.Client:
     _, shown = service.accounts.issue(user, tenant, "test")
-    return httpx.Client(base_url=service.url, headers={"authorization": f"Bearer {shown}"}, timeout=10)
+    return httpx.Client(base_url=service.url, headers={"authorization": f"Bearer {shown}"}, timeout=60)
 
 
 def test_what_is_left_is_told_with_every_reply_and_then_429_with_a_time(serving: Any) -> None:

@@ -71,7 +71,7 @@ def test_a_server_with_a_key_asks_for_it_once(page: Any) -> None:
 
 
 def test_stopping_stops_the_answer_on_the_server(page: Any, service: Any) -> None:
-    service.library.pause_s = 0.2
+    service.library.holds_after = 1
     page.ask("paid leave")
     page.until(lambda: "Employees" in "".join(page.texts(".words")))
     page.run("document.querySelector('#stop').click()")

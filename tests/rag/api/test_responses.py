@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -60,3 +61,32 @@ def test_an_error_in_the_middle_reaches_the_client(openai: OpenAI, service: Any)
 def test_what_is_not_offered_is_refused(openai: OpenAI, wish: dict[str, Any]) -> None:
     with pytest.raises(BadRequestError):
         openai.responses.create(**{"model": "auto", "input": "leave", **wish})
+
+
+def test_the_schema_of_its_format_holds_the_answer(openai: OpenAI, service: Any) -> None:
+    schema = {"type": "object", "properties": {"days": {"type": "integer"}}}
+    form = {"type": "json_schema", "name": "leave", "schema": schema, "strict": True}
+    openai.responses.create(model="auto", input="paid leave", text={"format": form})
+    openai.responses.create(model="auto", input="paid leave", text={"format": {"type": "json_object"}})
+    openai.responses.create(model="auto", input="paid leave", text={"format": {"type": "text"}})
+    assert [call["manner"].schema for call in service.library.asked] == [json.dumps(schema), "{}", ""]
+
+
+@pytest.mark.parametrize(
+    ("form", "problem"),
+    [
+        ({"type": "json_schema", "name": "leave"}, "needs the field schema"),
+        ({"type": "xml"}, "Input should be 'text'"),
+        ({"type": "json_schema", "schema": 5}, "valid dictionary"),
+        ({"C": -229, "type": 3}, "Input should be 'text'"),
+    ],
+)
+def test_a_format_that_is_none_is_refused_by_name(openai: OpenAI, form: Any, problem: str) -> None:
+    with pytest.raises(BadRequestError, match=problem) as refusal:
+        openai.responses.create(model="auto", input="paid leave", text={"format": form})
+    assert refusal.value.param.startswith("text.format")
+
+
+def test_fields_that_a_format_does_not_have_change_nothing(openai: OpenAI) -> None:
+    reply = openai.responses.create(model="auto", input="paid leave", text={"format": {"C": -229}})
+    assert reply.output_text == LEAVE

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import shutil
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +9,17 @@ import pytest
 
 from rag.accounts.accounts import Accounts
 from rag.accounts.authentication import Authentication
+from rag.accounts.roles import Role
 from rag.api import address
 from rag.api.server import DEMO, bind, door_note, record_start, url_of
-from rag.errors import SettingsError
+from rag.errors import AlreadyExists, SettingsError
 from rag.settings import ServerSettings, Settings
-from rag.store.database import FILE, Database
+from rag.store.database import Database
 from rag.types import Principal, Right
 
 
 @pytest.fixture
-def accounts(tmp_path: Path, empty_database: Path) -> Any:
-    shutil.copy(empty_database, tmp_path / FILE)
+def accounts(tmp_path: Path) -> Any:
     database = Database(tmp_path)
     yield Accounts(database, tmp_path)
     database.close()
@@ -40,6 +40,26 @@ def test_beyond_this_machine_the_first_start_makes_an_administrators_key_and_tel
     assert (holder.user, holder.rights) == ("admin", frozenset(Right))
     assert note(accounts, host=host) == ""
     assert [row.action for row in accounts.audit.latest()] == ["keys.create"]
+
+
+def test_of_servers_that_start_at_the_same_moment_one_tells_a_key(accounts: Accounts) -> None:
+    server = ServerSettings(host="0.0.0.0")
+    authentication = Authentication(server, Principal(), accounts)
+    with ThreadPoolExecutor(8) as pool:
+        notes = list(pool.map(lambda _: door_note(server, authentication), range(8)))
+    assert sum(bool(note) for note in notes) == len(accounts.keys.all()) == 1
+
+
+def test_a_first_key_that_was_cut_short_is_made_at_the_next_start(accounts: Accounts) -> None:
+    accounts.users.create("admin", "default", role=Role.ADMIN)  # and there the machine went down
+    assert accounts.keys.holder(note(accounts, host="0.0.0.0").split()[-1]).user == "admin"
+
+
+def test_a_reader_called_admin_gets_no_administrators_key(accounts: Accounts) -> None:
+    accounts.users.create("admin", "default")
+    with pytest.raises(AlreadyExists, match="'reader'"):
+        note(accounts, host="0.0.0.0")
+    assert not accounts.keys.any()
 
 
 def test_on_this_machine_it_says_that_everybody_here_may_come_in(accounts: Accounts) -> None:

@@ -23,7 +23,7 @@ def signed(serving: Any, idp: Any) -> Iterator[Any]:
 def sign_in(service: Any) -> Iterator[httpx.Client]:
     """A browser that has signed in."""
     headers = {"origin": service.url}
-    with httpx.Client(base_url=service.url, timeout=10, headers=headers, trust_env=False) as browser:
+    with httpx.Client(base_url=service.url, timeout=60, headers=headers, trust_env=False) as browser:
         there = browser.get("/login")
         assert there.status_code == 303
         back = httpx.get(there.headers["location"], follow_redirects=False, trust_env=False)

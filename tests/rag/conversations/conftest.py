@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from rag.answering.citations import Citations
 from rag.answering.sentences import sentences
 from rag.conversations.shelf import Conversations
 from rag.store.catalog import Catalog, StoredChunk
-from rag.store.database import FILE
 from rag.store.intake import Intake
 from rag.store.queue import Listed, Queue, Shelf
 from rag.store.versions import Description
@@ -59,8 +57,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def catalog(tmp_path: Path, empty_database: Path) -> Iterator[Catalog]:
-    shutil.copy(empty_database, tmp_path / FILE)
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
     catalog = Catalog(tmp_path)
     yield catalog
     catalog.close()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -73,43 +70,29 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Loop, Syste
         yield loop, system
 
 
-@contextlib.contextmanager
-def served(system: System, loop: Loop) -> Iterator[str]:
-    """The doors for agents of a system, on a free port."""
-    app: Any = FastAPI()
-    app.state.system, app.state.metrics = system, Metrics()
-    for area in (agents, chat, embeddings, knowledge):
-        app.include_router(area.router)
-    app.router.routes.append(agents.route(system))
-    handle_errors(app)
-    app.add_middleware(Introduction)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", access_log=False))
-    running = threading.Event()
+@pytest.fixture(scope="session")
+def serve_agents(listening: Any) -> Any:
+    """Serve the doors for agents of a system, on a free port."""
 
-    async def serve() -> None:
-        await server.serve()
-        running.set()
+    def served(system: System, loop: Loop) -> contextlib.AbstractContextManager[str]:
+        app: Any = FastAPI()
+        app.state.system, app.state.metrics = system, Metrics()
+        for area in (agents, chat, embeddings, knowledge):
+            app.include_router(area.router)
+        app.router.routes.append(agents.route(system))
+        handle_errors(app)
+        app.add_middleware(Introduction)
+        found: contextlib.AbstractContextManager[str] = listening(app, loop)
+        return found
 
-    loop.begin(serve())
-    while not server.started:
-        time.sleep(0.005)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        assert running.wait(10)
+    return served
 
 
 @pytest.fixture(scope="session")
-def agents_url(home: tuple[Loop, System]) -> Iterator[str]:
+def agents_url(home: tuple[Loop, System], serve_agents: Any) -> Iterator[str]:
     loop, system = home
-    with served(system, loop) as url:
+    with serve_agents(system, loop) as url:
         yield url
-
-
-@pytest.fixture
-def serve_agents() -> Any:
-    return served
 
 
 @pytest.fixture(scope="session")

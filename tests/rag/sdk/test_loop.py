@@ -45,7 +45,7 @@ def test_leaving_an_iteration_closes_the_generator(loop: Loop) -> None:
 
     with contextlib.closing(loop.iterate(endless())) as numbers:
         next(numbers)
-    loop.run(asyncio.wait_for(closed.wait(), 1))
+    loop.run(asyncio.wait_for(closed.wait(), 60))
 
 
 def test_closing_twice_is_fine_and_ends_what_still_runs() -> None:

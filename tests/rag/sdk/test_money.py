@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -21,16 +20,14 @@ from rag.sdk import AsyncClient
 from rag.sdk.own import OwnMoney
 from rag.settings import Settings
 from rag.store.catalog import Catalog
-from rag.store.database import FILE
 from rag.types import Principal
 
 FAR = 4e9
 
 
 @pytest.fixture
-def system(tmp_path: Path, empty_database: Path) -> Iterator[System]:
+def system(tmp_path: Path) -> Iterator[System]:
     """Books and nothing else."""
-    shutil.copy(empty_database, tmp_path / FILE)
     settings, catalog = Settings(home=tmp_path), Catalog(tmp_path)
     needed: Any = dict.fromkeys(each.name for each in fields(System) if each.default_factory is MISSING)
     used = {"settings": settings, "principal": Principal(), "catalog": catalog}

@@ -10,7 +10,7 @@ import pytest
 
 from rag.errors import AnswerBroken, BadRequest, Overloaded, Unauthorised, WorkerError, WorkerUnavailable
 from rag.sdk import AsyncClient, Client
-from rag.sdk.retry import LONGEST_WISH_S, Retry
+from rag.sdk.retry import LONGEST_WISH_S, Retry, retry_after_s
 from tests.rag.sdk.conftest import STREAMED
 
 
@@ -35,8 +35,10 @@ def test_the_wish_of_the_server_is_kept_unless_it_is_too_long() -> None:
     assert patient.pause_s(1, response(429, **{"Retry-After": "3"}), repeatable=True) == 3.5
     too_long = response(429, **{"Retry-After": str(LONGEST_WISH_S + 1)})
     assert patient.pause_s(1, too_long, repeatable=True) is None
-    dated = response(429, **{"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"})
-    assert patient.pause_s(1, dated, repeatable=True) == 0.5
+    dated = response(429, **{"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
+    assert retry_after_s(dated, lambda: 1445412470.0) == 10.0
+    assert patient.pause_s(1, dated, repeatable=True) == 0.5  # that moment is over
+    assert retry_after_s(response(429, **{"Retry-After": "soon"})) == 0.0
 
 
 def test_what_may_not_be_repeated_is_sent_again_only_when_it_never_arrived() -> None:
@@ -186,3 +188,37 @@ def test_address_and_key_come_from_the_environment(moody: Any, monkeypatch: pyte
     with Client(moody.url, "another") as client:
         client.search("leave")
     assert moody.seen[1][2]["Authorization"] == "Bearer another"
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("http://host:port", "is no address of a server"),
+        ("http://[::1", "is no address of a server"),
+        ("http://exa mple.org", "holds more than the address"),
+        ("http://127.0.0.1:8000?key=1", "holds more than the address"),
+    ],
+)
+def test_an_address_with_more_or_less_than_one_is_refused(address: str, told: str) -> None:
+    with pytest.raises(BadRequest, match=told):
+        Client(address)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(BadRequest, match="RAG_API_KEY") as refused:
+        Client("http://ann:s3cret@127.0.0.1:8000")
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_key_loses_the_end_of_its_line_and_must_be_one(moody: Any) -> None:
+    with Client(moody.url, "k3y\n") as client:
+        client.search("leave")
+    assert moody.seen[0][2]["Authorization"] == "Bearer k3y"
+    for odd in ("schl\u00fcssel", "two\nlines"):
+        with pytest.raises(BadRequest, match="holds a character that no key has"):
+            Client(moody.url, odd)
+
+
+def test_no_time_at_all_is_refused() -> None:
+    with pytest.raises(BadRequest, match="timeout_s 0 leaves no time"):
+        Client(timeout_s=0)
