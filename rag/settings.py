@@ -125,7 +125,9 @@ class EmbeddingSettings(Section):
         "torch", description="onnx, openvino: from a graph in the model's folder, int8 where there is one"
     )
     threads: int = Field(0, ge=0, description="0: all cores")
-    batch_tokens: int = Field(1024, gt=0, description="padded tokens of one forward pass")
+    batch_tokens: int = Field(
+        0, ge=0, description="padded tokens of one forward pass; 0: 512 on a core, 16384 on a GPU"
+    )
 
 
 class IngestSettings(Section):

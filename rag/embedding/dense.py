@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,16 @@ import torch
 from rag.embedding import plain
 from rag.embedding.embedder import Vectors
 from rag.embedding.graph import Graph, GraphEncoder, open_graph
+from rag.embedding.heap import keep_freed_memory
 from rag.embedding.int8 import VNNI_FLAGS, Features, Int8Encoder, obstacle, watched
 from rag.embedding.model import Model
 from rag.embedding.tokens import TokenCounter, reading_tokenizer
 from rag.errors import ModelError
 
 CACHED_QUERIES = 1024
+# Tokens of one forward pass: the layers' outputs for so many stay near a core; a GPU wants more work at once.
+BATCH_TOKENS = {"cpu": 512, "cuda": 16_384}
+FEWEST_TOKENS = 128  # a pass of less is spent on its hundred calls
 CPUINFO = Path("/proc/cpuinfo")
 # What models trained with matryoshka losses say of it in their files.
 MATRYOSHKA_MARKS = ("matryoshka_dimensions", "matryoshka_dims")
@@ -41,7 +47,7 @@ class DenseEmbedder:
 
     `dimensions`: numbers kept of each vector, made unit length again; 0 keeps all. Raises ModelError when the
     folder holds no model, has fewer dimensions, or cannot run in the wished `dtype` here. `runtime`: torch,
-    or onnx and openvino for a graph that lies in the folder.
+    or onnx and openvino for a graph that lies in the folder. `batch_tokens`: 0 for BATCH_TOKENS.
     """
 
     def __init__(
@@ -52,13 +58,18 @@ class DenseEmbedder:
         dtype: str = "auto",
         dimensions: int = 0,
         threads: int = 0,
-        batch_tokens: int = 1024,
+        batch_tokens: int = 0,
         runtime: str = "torch",
     ) -> None:
         self.name = name or folder.name
         self.device = "cuda" if torch.cuda.is_available() and runtime == "torch" else "cpu"
-        self._threads = threads or torch.get_num_threads()
-        self._batch_tokens = batch_tokens
+        keep_freed_memory()
+        threads = threads or torch.get_num_threads()
+        self._batch_tokens = batch_tokens or BATCH_TOKENS[self.device]
+        # Two cores with a pass each do more than two in one pass, which meet after each of its operations;
+        # beside other work, which delays one of them, they do more than twice as much. A graph has its own.
+        self._at_once = threads if self.device == "cpu" and runtime == "torch" else 1
+        self._passes = ThreadPoolExecutor(self._at_once, "embed")
         self._counter, self._tokenizer = TokenCounter(folder), reading_tokenizer(folder)
         self._queries: OrderedDict[tuple[str, str], Vectors] = OrderedDict()
         wanted = choose_dtype(dtype, self.device) if runtime == "torch" else "float32"
@@ -71,7 +82,7 @@ class DenseEmbedder:
         self.trained_for_truncation = any(mark in MATRYOSHKA_MARKS for mark in marks_of(folder))
         self.dtype = self._in_eight_bits(model.encoder, dtype) if wanted == "int8" else wanted
         if runtime != "torch":
-            self.dtype = self._in_a_graph(open_graph(folder, runtime, dtype, self._threads))
+            self.dtype = self._in_a_graph(open_graph(folder, runtime, dtype, threads))
 
     @property
     def max_tokens(self) -> int:
@@ -81,8 +92,7 @@ class DenseEmbedder:
         """The vector of a question. With a tenant it is remembered, for that tenant only."""
         key = (tenant or "", text)
         if tenant is None or key not in self._queries:
-            # Beside a busy engine, threads wait for each other: a question took 239 ms with two, 19 with one.
-            vector: Vectors = self._forward(self._ids([text], "query"), threads=1)[0]
+            vector: Vectors = self._forward(self._ids([text], "query"))[0]
             if tenant is None:
                 return vector
             self._queries[key] = vector
@@ -94,11 +104,18 @@ class DenseEmbedder:
     def embed_documents(
         self, texts: Sequence[str], *, pause: Callable[[], None] | None = None, batch_tokens: int = 0
     ) -> Vectors:
-        """The vectors of passages in their order, computed by length so that little padding is."""
+        """The vectors of passages in their order, computed by length so that little padding is.
+
+        `pause` is called whenever each core has made a pass.
+        """
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         ids = self._ids(texts, "document")
-        for batch in batches([len(each) for each in ids], batch_tokens or self._batch_tokens):
-            vectors[batch] = self._forward([ids[index] for index in batch], threads=self._threads)
+        share = max(FEWEST_TOKENS, -(-sum(map(len, ids)) // self._at_once))
+        waiting = batches([len(each) for each in ids], min(batch_tokens or self._batch_tokens, share))
+        while several := list(islice(waiting, self._at_once)):
+            passes = self._passes.map(self._forward, [[ids[index] for index in batch] for batch in several])
+            for batch, found in zip(several, passes, strict=True):
+                vectors[batch] = found
             if pause:
                 pause()
         return vectors
@@ -146,15 +163,16 @@ class DenseEmbedder:
         return float((self._probed() * exact).sum(axis=1).min())
 
     def _probed(self) -> Vectors:
-        return self._forward(self._ids(PROBES, "document"), threads=1)
+        return self._forward(self._ids(PROBES, "document"))
 
     def _ids(self, texts: Sequence[str], side: str) -> list[list[int]]:
         """Token ids as the model reads them: its prompt for that side first, cut to its length."""
         prompt = self._prompts.get(side) or ""
         return [each.ids for each in self._tokenizer.encode_batch_fast([prompt + text for text in texts])]
 
-    def _forward(self, ids: Sequence[Sequence[int]], *, threads: int) -> Vectors:
-        torch.set_num_threads(threads)
+    def _forward(self, ids: Sequence[Sequence[int]]) -> Vectors:
+        # Beside a busy engine, threads wait for each other: a question took 239 ms with two, 19 with one.
+        torch.set_num_threads(1)
         with torch.inference_mode():
             kept = self._encode(ids).float()[:, : self.dim]
             # The model normalises too, but in its own dtype: bfloat16 leaves lengths 0.4 % off.

@@ -97,11 +97,12 @@ def with_graph(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
-def test_a_graph_scores_as_the_weights_do(runtime: str, with_graph: Path) -> None:
+# OpenVINO multiplies in bfloat16, of eight bits, where the CPU can.
+@pytest.mark.parametrize(("runtime", "near"), [("onnx", 1e-3), ("openvino", 0.05)])
+def test_a_graph_scores_as_the_weights_do(runtime: str, near: float, with_graph: Path) -> None:
     service, many = RerankService(str(with_graph), runtime=runtime), TEXTS * 5
     expected = [by_hand(with_graph, "how many days", text) for text in many]
-    assert service.scores("how many days", many) == pytest.approx(expected, abs=1e-3)
+    assert service.scores("how many days", many) == pytest.approx(expected, abs=near)
     assert service.info()["runtime"] == f"{runtime}: onnx/model.onnx"
 
 
