@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from rag.answering.events import Delta, Event, Final
 from rag.errors import BadRequest
@@ -28,32 +29,54 @@ from rag.sdk.async_client import AsyncClient
 from rag.sdk.knowledge import Knowledge
 from rag.types import Answer, Message, Passage, Usage
 
+# https://python.langchain.com/docs/concepts/chat_models, standard parameters
+SHARED = frozenset({"temperature", "max_tokens", "timeout", "stop", "max_retries", "streaming"})
+OPTIONS = ("filter", "limit", "max_cost")  # of a question, beside who answers it
+
 
 class PermafrostRetriever(BaseRetriever):
-    """Passages as LangChain documents, best first; metadata says where each stands and its scores."""
+    """Passages as LangChain documents, best first; metadata says where each stands and its scores.
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    `k` and `filter` may be given to `invoke` too.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     k: int = Field(8, ge=1)
     collection: str | None = None
+    filter: str = Field("", description='as "label:policy language:de date:2023.."')
     base_url: str = Field("", description="else RAG_URL, else this machine")
     api_key: str = Field("", repr=False, description="else RAG_API_KEY")
     source: Any = Field(None, exclude=True, description="an opened Rag or a Client, instead of base_url")
     async_source: Any = Field(None, exclude=True, description="an AsyncClient, instead or beside")
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: str | None = None,
     ) -> list[Document]:
         with access_of(self).called() as source:
-            passages = source.search(query, collection=self.collection, limit=k or self.k)
+            passages = source.search(query, **self._wanted(k, filter))
         return [document_of(passage) for passage in passages]
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: str | None = None,
     ) -> list[Document]:
         async with access_of(self).awaited() as source:
-            passages = await source.search(query, collection=self.collection, limit=k or self.k)
+            passages = await source.search(query, **self._wanted(k, filter))
         return [document_of(passage) for passage in passages]
+
+    def _wanted(self, k: int | None, only: str | None) -> dict[str, Any]:
+        only = self.filter if only is None else only
+        return {"collection": self.collection, "limit": k or self.k, "filter": only}
 
 
 class PermafrostEmbeddings(Embeddings):
@@ -93,17 +116,29 @@ class PermafrostEmbeddings(Embeddings):
 class ChatPermafrost(BaseChatModel):
     """Cited answers from the documents. `response_metadata["rag"]` holds outcome, tier, citations and cost.
 
-    Sampling is Permafrost's own (greedy, so that an answer can be repeated); there are no tools.
+    Sampling is Permafrost's own (greedy, so that an answer can be repeated); there are no tools. `model`,
+    `filter`, `limit` and `max_cost` may be given to `invoke` too; BadRequest for anything else.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True, extra="forbid")
 
     model: str = Field("auto", description="tier: auto, extract or another that /v1/models lists")
     collection: str | None = None
+    filter: str = Field("", description='as "label:policy language:de date:2023.."')
+    limit: int | None = Field(None, ge=1, description="passages to answer from; None: as the server is set")
+    max_cost: float | None = Field(None, ge=0, description="of one answer, in the server's currency")
     base_url: str = Field("", description="else RAG_URL, else this machine")
     api_key: str = Field("", repr=False, description="else RAG_API_KEY")
     source: Any = Field(None, exclude=True, description="an opened Rag or a Client, instead of base_url")
     async_source: Any = Field(None, exclude=True, description="an AsyncClient, instead or beside")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_effect(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """What chat models of LangChain share is told to have no effect; what nobody knows is refused."""
+        if vain := [name for name in given if name in SHARED]:
+            warnings.warn(f"{', '.join(vain)}: of no effect in ChatPermafrost", stacklevel=2)
+        return {name: value for name, value in given.items() if name not in SHARED}
 
     @property
     def _llm_type(self) -> str:
@@ -127,7 +162,7 @@ class ChatPermafrost(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with access_of(self).called() as source:
-            return result_of(source.ask(**self._asked(messages, kwargs)))
+            return result_of(source.ask(**self._asked(messages, stop, kwargs)))
 
     async def _agenerate(
         self,
@@ -137,7 +172,7 @@ class ChatPermafrost(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         async with access_of(self).awaited() as source:
-            return result_of(await source.ask(**self._asked(messages, kwargs)))
+            return result_of(await source.ask(**self._asked(messages, stop, kwargs)))
 
     def _stream(
         self,
@@ -147,7 +182,7 @@ class ChatPermafrost(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with access_of(self).called() as source:
-            for event in source.stream(**self._asked(messages, kwargs)):
+            for event in source.stream(**self._asked(messages, stop, kwargs)):
                 if not (chunk := chunk_of(event)):
                     continue
                 if run_manager and isinstance(event, Delta):
@@ -162,17 +197,32 @@ class ChatPermafrost(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         async with access_of(self).awaited() as source:
-            async for event in source.stream(**self._asked(messages, kwargs)):
+            async for event in source.stream(**self._asked(messages, stop, kwargs)):
                 if not (chunk := chunk_of(event)):
                     continue
                 if run_manager and isinstance(event, Delta):
                     await run_manager.on_llm_new_token(event.text, chunk=chunk)
                 yield chunk
 
-    def _asked(self, messages: Sequence[BaseMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _asked(
+        self, messages: Sequence[BaseMessage], stop: Sequence[str] | None, given: dict[str, Any]
+    ) -> dict[str, Any]:
         question, history = conversation(messages)
-        tier = str(kwargs.get("model", self.model))
-        return {"question": question, "history": history, "collection": self.collection, "tier": tier}
+        unknown = sorted({*given} - {"model", *OPTIONS}) + ["stop"] * bool(stop)
+        if unknown:
+            raise BadRequest(
+                f"ChatPermafrost does not take {', '.join(unknown)}; it has model, {', '.join(OPTIONS)}. "
+                "The OpenAI client takes sampling and stop texts, at the server's /v1"
+            )
+        options = {name: given.get(name, getattr(self, name)) for name in OPTIONS}
+        tier = str(given.get("model", self.model))
+        return {
+            "question": question,
+            "history": history,
+            "collection": self.collection,
+            "tier": tier,
+            **options,
+        }
 
 
 def access_of(adapter: PermafrostRetriever | ChatPermafrost) -> Access:

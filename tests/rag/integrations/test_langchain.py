@@ -10,10 +10,12 @@ from langchain_tests.unit_tests import ChatModelUnitTests, EmbeddingsUnitTests
 
 from rag.errors import BadRequest
 from rag.integrations.langchain import ChatPermafrost, PermafrostEmbeddings, PermafrostRetriever
+from rag.retrieval.filters import Filter
 from rag.sdk import AsyncClient, Client
 from rag.types import Message
 
 
+@pytest.mark.filterwarnings("ignore:.*of no effect in ChatPermafrost")
 class TestChatPermafrost(ChatModelUnitTests):
     """LangChain's own suite for chat models."""
 
@@ -121,6 +123,28 @@ def test_the_chat_model_streams_the_same(client: Client) -> None:
 def test_a_chain_of_both_works(client: Client) -> None:
     chain = PermafrostRetriever(source=client, k=1) | (lambda found: found[0].page_content)
     assert "28 days" in chain.invoke("paid leave")
+
+
+def test_options_of_a_question_are_set_once_or_given_with_it(service: Any, client: Client) -> None:
+    chat = ChatPermafrost(source=client, filter="label:policy", limit=2)
+    chat.invoke("paid leave?")
+    chat.bind(filter="language:de").invoke("paid leave?")
+    only = [asked["only"] for asked in service.library.asked]
+    assert only == [Filter.parse("label:policy"), Filter.parse("language:de")]
+    retriever = PermafrostRetriever(source=client, filter="nothing:here")
+    with pytest.raises(BadRequest, match="nothing"):
+        retriever.invoke("paid leave?")
+    assert retriever.invoke("paid leave?", filter="")
+
+
+def test_what_is_not_taken_is_refused_by_name(client: Client) -> None:
+    with pytest.raises(ValueError, match="client"):  # a source by another name would ask another server
+        PermafrostRetriever(client=client)
+    with pytest.warns(UserWarning, match="temperature: of no effect"):
+        ChatPermafrost(temperature=0.5)
+    for given in ({"stop": ["."]}, {"tools": []}):
+        with pytest.raises(BadRequest, match=rf"does not take {next(iter(given))}; it has model, filter"):
+            ChatPermafrost(source=client).invoke("paid leave?", **given)
 
 
 def test_the_last_message_must_be_a_question(client: Client) -> None:
