@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -104,6 +105,9 @@ class Commands(TyperGroup):
         super().__init__(**attributes)
         self.commands = {name: TyperCommand(name, help=listed.help) for name, listed in COMMANDS.items()}
 
+    def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
+        return super().parse_args(context, fronted(arguments))
+
     def resolve_command(self, context: Any, arguments: list[str]) -> Any:
         name = arguments[0]
         if name in COMMANDS:
@@ -126,6 +130,29 @@ class Commands(TyperGroup):
                 + ("" if is_wish else f" (RAG_URL is {url}; --home DIR goes before it)")
             )
         return "" if reach is Reach.MACHINE else url
+
+
+def fronted(arguments: Sequence[str]) -> list[str]:
+    """What is of every command may stand behind one as well: here it comes to the front.
+
+    >>> fronted(["ask", "Who pays?", "--home", "kb", "--", "--url"])
+    ['--home', 'kb', 'ask', 'Who pays?', '--', '--url']
+    """
+    front, others, waiting = [], [], iter(arguments)
+    for each in waiting:
+        name, has_value, _ = each.partition("=")
+        if each == "--":
+            others += [each, *waiting]
+        elif each == "--debug" or (name in ("--home", "--url") and has_value):
+            front.append(each)
+        elif name in ("--home", "--url"):
+            value = next(waiting, None)
+            if value is None:
+                return [each]  # which asks for its value
+            front += [each, value]
+        else:
+            others.append(each)
+    return [*front, *others]
 
 
 def loaded(name: str, *, url: str = "") -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import rag
-from rag.cli import COMMANDS, loaded
+from rag.cli import COMMANDS, fronted, loaded
 from rag.errors import by_name
 from rag.terminal import figures, place
 from rag.types import Answer, Citation, Cost, Outcome, Tier, Usage
@@ -91,6 +91,13 @@ def test_what_acts_on_a_home_is_not_run_for_a_server() -> None:
     assert done.returncode == 2
     assert "RAG_URL is https://rag.example.org" in done.stderr
     assert run("--url", "https://rag.example.org", "--home", "kb", "status").returncode == 2
+
+
+def test_home_and_url_may_stand_behind_the_command(tmp_path: Path) -> None:
+    assert run("status", "--home", str(tmp_path), "--json").returncode == 0
+    assert "acts on this machine" in run("serve", "--url=https://rag.example.org").stderr
+    assert "requires an argument" in run("status", "--home").stderr
+    assert fronted(["ask", "--", "--home", "x"]) == ["ask", "--", "--home", "x"]
 
 
 def test_a_home_that_is_named_goes_before_the_server_of_the_environment(tmp_path: Path) -> None:
