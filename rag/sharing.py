@@ -123,12 +123,16 @@ class SharedWorker:
 
 
 def address_of(lock: Path) -> Path:
-    """The socket of a lock file: short, because a Unix address holds 107 bytes, and private to the user."""
+    """The socket of a lock file: short, because a Unix address holds 107 bytes, and private to the user.
+
+    Of this very file: where a home was deleted and made anew, the child of the old one still ends in peace.
+    """
     folder = Path(tempfile.gettempdir()) / f"permafrost-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
         raise WorkerUnavailable(f"{folder} is not private to this user; remove it, or set TMPDIR to another")
-    return folder / f"{hashlib.sha256(str(lock.resolve()).encode()).hexdigest()[:24]}.sock"
+    told = f"{lock.resolve()} {lock.stat().st_ino}"
+    return folder / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.sock"
 
 
 def private(path: str, flags: int) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
+from rag.durable import write_whole
 from rag.errors import SettingsError
 
 FILE = "pepper"
@@ -30,7 +30,7 @@ class Pepper:
         file = home / FILE
         if not file.exists():
             try:
-                make(file)
+                write_whole(file, secrets.token_bytes(BYTES), keep_first=True)
             except OSError as error:
                 raise SettingsError(
                     f"{file} cannot be written ({error.strerror}): free space, or choose another home"
@@ -48,20 +48,3 @@ class Pepper:
             made.update(len(part).to_bytes(8))
             made.update(part)
         return made.hexdigest()
-
-
-def make(file: Path) -> None:
-    """Write a new secret; whoever comes second keeps that of the first."""
-    draft = file.with_name(f"{FILE}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(secrets.token_bytes(BYTES))
-            opened.flush()
-            os.fsync(opened.fileno())
-        try:
-            os.link(draft, file)
-        except FileExistsError:
-            return
-    finally:
-        draft.unlink()

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from rag.durable import write_whole
+
 FILE = "server.json"
 PROBE_S = 2.0
 
@@ -16,12 +18,8 @@ PROBE_S = 2.0
 def publish(home: Path, url: str, instance: str, token: str = "") -> Path:
     """Write the address of this process, and what the owner's commands show there; for his eyes only."""
     file = home / FILE
-    draft = file.with_suffix(f".{os.getpid()}")
-    draft.unlink(missing_ok=True)
     written = {"url": url, "pid": os.getpid(), "instance": instance, "token": token}
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-        opened.write(json.dumps(written))
-    draft.replace(file)
+    write_whole(file, json.dumps(written).encode())
     return file
 
 

@@ -4,14 +4,13 @@ anew in silence."""
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
-import time
 from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, select
 
 from rag.cost.tables import ledger
+from rag.durable import write_whole
 
 FILE = "ledger.head"
 SEAL = select(ledger.c.hash).where(ledger.c.seq == bindparam("of_seq"))
@@ -57,14 +56,6 @@ class Bookmark:
             self._seen = told
 
     def _write(self, told: str) -> None:
-        fresh = self.path.with_name(f"{FILE}.{os.getpid()}.{time.monotonic_ns()}")
         # A home that is full, or may only be read, keeps the older mark, which is as true.
         with contextlib.suppress(OSError):
-            try:
-                with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                    file.write(f"{told}\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                fresh.replace(self.path)
-            finally:
-                fresh.unlink(missing_ok=True)
+            write_whole(self.path, f"{told}\n".encode())

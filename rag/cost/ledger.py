@@ -7,7 +7,6 @@ home, and against a head that was kept elsewhere (`rag cost verify --head`).
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
@@ -26,6 +25,7 @@ from sqlalchemy import Connection, Row, insert, select
 from rag.cost.bookmark import NEWEST, Bookmark
 from rag.cost.meter import Charge, Work
 from rag.cost.tables import ledger
+from rag.durable import write_whole
 from rag.errors import SettingsError
 from rag.store.database import Database
 from rag.types import Principal
@@ -232,18 +232,8 @@ def day_of(at: float) -> str:
 def read_key(path: Path) -> bytes:
     """The key of a home, made when there is none; for its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     if not path.exists():
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(os.urandom(32))
-                file.flush()
-                os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):
-                os.link(fresh, path)  # unlike a rename it never takes the place of another process's key
-        finally:
-            fresh.unlink()
+        write_whole(path, os.urandom(32), keep_first=True)
     return path.read_bytes()
 
 

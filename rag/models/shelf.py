@@ -7,16 +7,21 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from rag.durable import write_whole
 from rag.errors import BadRequest, ModelError, UnknownModel
 from rag.models.lockfile import LOCK, Entry, own_lock, read_lock
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SPARE_BYTES = 256 << 20
+# What add and quantise write to, by process; a fetched part has its digest there and is gone on from.
+BEGUN = re.compile(r".+\.\d{1,7}\.part")
+LONGEST_S = 86_400
 HEADING = "# Models of this home, written by `rag models`. A file whose SHA-256 differs is refused.\n"
 
 
@@ -47,6 +52,7 @@ class Shelf:
     def room_for(self, size: int) -> None:
         """Raises ModelError unless a file of `size` bytes fits beside some spare room."""
         self._make()
+        self._sweep()
         free, need = shutil.disk_usage(self.folder).free, size + SPARE_BYTES
         if free < need:
             raise ModelError(
@@ -84,17 +90,18 @@ class Shelf:
             return unused
 
     def _write(self, entries: Mapping[str, Entry]) -> None:
-        fresh = self.lock.with_suffix(f".{os.getpid()}.tmp")
+        told = HEADING + "".join(map(to_toml, entries.values()))
         try:
-            with fresh.open("w", encoding="utf-8") as stream:
-                stream.write(HEADING + "".join(map(to_toml, entries.values())))
-                stream.flush()
-                os.fsync(stream.fileno())
-            fresh.replace(self.lock)
+            write_whole(self.lock, told.encode(), mode=0o644)
         except OSError as error:
-            with suppress(OSError):
-                fresh.unlink()
             raise ModelError(f"{self.lock} cannot be written: {error.strerror}") from None
+
+    def _sweep(self) -> None:
+        """Remove what commands that were killed had begun to write; nobody can go on from there."""
+        for part in self.folder.glob("*.part"):
+            with suppress(OSError):
+                if BEGUN.fullmatch(part.name) and time.time() - part.lstat().st_mtime > LONGEST_S:
+                    part.unlink()
 
     def _make(self) -> None:
         try:

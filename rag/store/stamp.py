@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from rag.durable import write_whole
 from rag.errors import BadRequest, IndexUnavailable
 
 STAMP = "model.json"
@@ -104,9 +104,4 @@ def read_stamp(folder: Path) -> Stamp | None:
 
 def write_stamp(folder: Path, stamp: Stamp) -> None:
     """Write the stamp whole or not at all."""
-    draft = folder / f"{STAMP}.new"
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(asdict(stamp), file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / STAMP)
+    write_whole(folder / STAMP, json.dumps(asdict(stamp)).encode(), mode=0o644)

@@ -318,6 +318,22 @@ def test_a_shared_child_is_found_by_a_process_with_another_temporary_folder(
     asyncio.run(story())
 
 
+def test_the_child_of_a_deleted_home_is_in_nobodys_way(tmp_path: Path) -> None:
+    async def story() -> None:
+        lock = tmp_path / "lock"
+        old, new, last = shared(lock), shared(lock), shared(lock)
+        gone_with_home = await old.call("pid")
+        await old.stop(linger=True)
+        lock.unlink()
+        pid = await new.call("pid")
+        assert pid != gone_with_home and await asyncio.to_thread(gone, gone_with_home)
+        assert await last.call("pid") == pid
+        await last.stop()
+        await new.stop()
+
+    asyncio.run(story())
+
+
 def test_a_shared_child_that_was_killed_is_replaced(tmp_path: Path) -> None:
     async def story() -> None:
         worker = shared(tmp_path / "lock")
@@ -333,6 +349,7 @@ def test_a_shared_child_that_was_killed_is_replaced(tmp_path: Path) -> None:
 
 def test_a_stale_lock_and_socket_are_no_obstacle(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
+    lock.touch()
     address = address_of(lock)
     lock.write_text(str(address))
     address.touch()

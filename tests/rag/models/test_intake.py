@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ from rag.models.shelf import Shelf
 from rag.models.verification import verify
 
 Maker = Callable[..., Path]
-NAMES = (("tiny", "part"), ("models", "tmp"))  # of what is written, before it has its own name
 
 
 @pytest.fixture
@@ -63,16 +63,18 @@ def test_what_cannot_answer_is_refused_and_leaves_nothing(made: Maker, shelf: Sh
     assert not shelf.entries() and not list(shelf.folder.glob("*"))
 
 
-def test_a_full_disk_is_named_and_nothing_is_left(made: Maker, shelf: Shelf, tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_nothing_is_left(
+    made: Maker, shelf: Shelf, full: Callable[[], AbstractContextManager[None]]
+) -> None:
     path = made("tiny.gguf")
     shelf.room_for(0)
-    part, lock = (shelf.folder / f"{name}.{os.getpid()}.{end}" for name, end in NAMES)
+    part = shelf.folder / f"tiny.{os.getpid()}.part"
     part.symlink_to("/dev/full")
     with pytest.raises(ModelError, match=r"copied to .*/models: No space left on device"):
         add(shelf, path, Wish())
     for keep in Keep:
-        lock.symlink_to("/dev/full")
-        with pytest.raises(ModelError, match=r"models\.lock cannot be written: No space left on device"):
+        wanted = r"models\.lock cannot be written: No space left on device"
+        with full(), pytest.raises(ModelError, match=wanted):
             add(shelf, path, Wish(), keep=keep)
     part.touch()
     with pytest.raises(ModelError, match=r"no link to .*tiny\.gguf can be made in .*: File exists"):
@@ -81,14 +83,26 @@ def test_a_full_disk_is_named_and_nothing_is_left(made: Maker, shelf: Shelf, tmp
     add(shelf, path, Wish())
 
 
-def test_a_full_disk_leaves_the_lock_as_it_was(made: Maker, shelf: Shelf) -> None:
+def test_a_full_disk_leaves_the_lock_as_it_was(
+    made: Maker, shelf: Shelf, full: Callable[[], AbstractContextManager[None]]
+) -> None:
     add(shelf, made("one.gguf"), Wish())
     before = shelf.lock.read_bytes()
-    (shelf.folder / f"models.{os.getpid()}.tmp").symlink_to("/dev/full")
-    with pytest.raises(ModelError):
+    with full(), pytest.raises(ModelError):
         add(shelf, made("two.gguf"), Wish())
     assert shelf.lock.read_bytes() == before
     assert sorted(file.name for file in shelf.folder.iterdir()) == ["models.lock", "one.gguf"]
+
+
+def test_what_a_killed_command_had_begun_goes_after_a_day(made: Maker, shelf: Shelf) -> None:
+    shelf.room_for(0)
+    names = ("old.4711.part", "new.4712.part", f"fetched.{16 * '7'}.part")
+    for name in names:
+        (shelf.folder / name).touch()
+    for name in (names[0], names[2]):
+        os.utime(shelf.folder / name, (1, 1))
+    add(shelf, made("mine.gguf"), Wish())
+    assert {file.name for file in shelf.folder.glob("*.part")} == {*names[1:]}
 
 
 def test_a_file_whose_name_is_no_text_is_taken_like_any_other(made: Maker, shelf: Shelf) -> None:
@@ -96,7 +110,8 @@ def test_a_file_whose_name_is_no_text_is_taken_like_any_other(made: Maker, shelf
     strange = path.with_name(os.fsdecode(b"caf\xe9.gguf"))
     path.rename(strange)
     assert add(shelf, strange, Wish(name="mine")).source.startswith("caf�.gguf")
-    assert list(shelf.entries()) == ["mine"] and not list(shelf.folder.glob("*.tmp"))
+    assert list(shelf.entries()) == ["mine"]
+    assert sorted(file.name for file in shelf.folder.iterdir()) == ["mine.gguf", "models.lock"]
 
 
 def test_the_owner_may_name_the_template(made: Maker, shelf: Shelf) -> None:
