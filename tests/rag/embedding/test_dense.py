@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from threading import current_thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,10 +54,19 @@ def test_batches_keep_the_order_and_do_not_change_a_vector(embedder: DenseEmbedd
     assert np.abs(together - alone).max() < 1e-5
 
 
-def test_a_pause_comes_after_every_pass(embedder: DenseEmbedder) -> None:
-    pauses: list[int] = []
-    embedder.embed_documents(TEXTS, pause=lambda: pauses.append(1))
-    assert len(pauses) >= 2
+def test_each_core_has_passes_of_its_own_and_a_pause_comes_after_them(folder: Path) -> None:
+    texts = [f"Room {number} has {number} chairs." for number in range(40)]  # eight tokens each
+
+    def embedded(threads: int) -> tuple[Any, int]:
+        pauses: list[str] = []
+        embedder = DenseEmbedder(folder, dtype="float32", threads=threads, batch_tokens=64)
+        vectors = embedder.embed_documents(texts, pause=lambda: pauses.append(current_thread().name))
+        assert set(pauses) == {"MainThread"}  # what happens in a pause happens alone
+        return vectors, len(pauses)
+
+    (alone, five), (beside, two) = embedded(1), embedded(3)
+    assert np.abs(alone - beside).max() < 1e-5
+    assert (five, two) == (5, 2)  # eight texts a pass, three passes at once
 
 
 def test_bfloat16_gives_nearly_the_same_vectors(folder: Path, embedder: DenseEmbedder) -> None:
