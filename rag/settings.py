@@ -183,7 +183,7 @@ class EngineSettings(Section):
     tune: bool = Field(
         True, description="measure threads, attention and step size once per model and machine"
     )
-    step_target_ms: float = Field(700.0, gt=0, description="longest step while somebody reads along")
+    step_target_ms: float = Field(600.0, gt=0, description="longest step while somebody reads along")
     reuse: Literal["auto", "exact", "off"] = Field(
         "auto", description="auto: KV of passages at other positions too, where `rag eval chunk-cache` passed"
     )
