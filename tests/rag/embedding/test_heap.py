@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 PASSES = """
-import resource, sys, torch
+import ctypes, resource, sys, torch
 from rag.embedding.heap import keep_freed_memory
 
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: pages of one size, so that they can be counted
 if "keep" in sys.argv:
     assert keep_freed_memory()
 
