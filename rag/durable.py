@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o600, keep_first: bool = False) -> None:
-    """Put a file in place, for its owner's eyes unless `mode` says more.
+    """Put a file in place, for its owner's eyes unless `mode` says more, of which the umask takes its part.
 
     `keep_first`: a file that is there stays, whoever made it. Raises OSError, and leaves nothing behind.
     """

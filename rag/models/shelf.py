@@ -92,7 +92,7 @@ class Shelf:
     def _write(self, entries: Mapping[str, Entry]) -> None:
         told = HEADING + "".join(map(to_toml, entries.values()))
         try:
-            write_whole(self.lock, told.encode(), mode=0o644)
+            write_whole(self.lock, told.encode(), mode=0o666)
         except OSError as error:
             raise ModelError(f"{self.lock} cannot be written: {error.strerror}") from None
 

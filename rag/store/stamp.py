@@ -104,4 +104,4 @@ def read_stamp(folder: Path) -> Stamp | None:
 
 def write_stamp(folder: Path, stamp: Stamp) -> None:
     """Write the stamp whole or not at all."""
-    write_whole(folder / STAMP, json.dumps(asdict(stamp)).encode(), mode=0o644)
+    write_whole(folder / STAMP, json.dumps(asdict(stamp)).encode(), mode=0o666)
