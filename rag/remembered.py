@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from rag.durable import write_whole
 
 
 def recall(file: Path) -> dict[str, Any]:
@@ -20,10 +21,5 @@ def recall(file: Path) -> dict[str, Any]:
 def remember(file: Path, name: str, facts: dict[str, Any]) -> None:
     """Add to a file, or replace what it held by that name. Raises OSError; then the file is as it was."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        fresh.write_text(json.dumps({**recall(file), name: facts}, indent=1), "utf-8")
-        fresh.replace(file)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
+    told = json.dumps({**recall(file), name: facts}, indent=1)
+    write_whole(file, told.encode(), mode=0o666)
