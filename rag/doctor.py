@@ -146,14 +146,15 @@ def measured(settings: Settings) -> Tuning:
     runs = entry(settings.engine.model, settings.home)
     path = locate(runs, settings.home)
     flags = choose(runs, path, settings.home)
-    return tuned(runs, path, settings.home, settings.engine, use_extra_bufts=flags.use_extra_bufts)
+    return tuned(runs, path, settings.home, settings.engine, flags)
 
 
 def describe(tuning: Tuning, footprint: Footprint) -> str:
     """Speeds, their share of the limits of this machine, and what was chosen and why."""
     chosen = (
         f"{tuning.threads} threads, {tuning.batch_threads} for prompts, "
-        f"flash attention {'on' if tuning.flash_attention else 'off'}, micro-batch {tuning.micro_batch}"
+        f"flash attention {'on' if tuning.flash_attention else 'off'}, micro-batch {tuning.micro_batch}, "
+        f"weights {'repacked' if tuning.repack else 'as in the file'}"
     )
     if not tuning.is_measured:
         return "; ".join(filter(None, [chosen, tuning.note]))

@@ -180,8 +180,11 @@ class EngineSettings(Section):
         0, description="tokens of one step, at least 32; 0: as measured, else 512"
     )
     flash_attention: Literal["auto", "on", "off"] = Field("auto", description="auto: as measured, else off")
+    repack: Literal["auto", "on", "off"] = Field(
+        "auto", description="weights rearranged for this CPU as they are loaded; auto: as measured, else on"
+    )
     tune: bool = Field(
-        True, description="measure threads, attention and step size once per model and machine"
+        True, description="measure weights, threads, attention and step size once per model and machine"
     )
     step_target_ms: float = Field(600.0, gt=0, description="longest step while somebody reads along")
     reuse: Literal["auto", "exact", "off"] = Field(

@@ -63,12 +63,12 @@ class Model:
         batch_threads: int = 0,
         flash_attention: bool = False,
         gpu_layers: int = 0,
-        use_extra_bufts: bool = True,
+        repack: bool = True,
     ) -> None:
         llama.llama_log_set(LISTENER, ctypes.c_void_p(0))
         self._model: Any = None
         self._context: Any = None
-        load = _model_params(gpu_layers, use_extra_bufts)
+        load = _model_params(gpu_layers, repack)
         self._model = llama.llama_model_load_from_file(str(path).encode(), load)
         if not self._model:
             raise ModelError(f"{path} cannot be loaded by llama.cpp: {last_words()}")
@@ -218,10 +218,10 @@ class Model:
         return buffer.raw[:size]
 
 
-def _model_params(gpu_layers: int, use_extra_bufts: bool) -> Any:
+def _model_params(gpu_layers: int, repack: bool) -> Any:
     params = llama.llama_model_default_params()
     params.n_gpu_layers = gpu_layers  # -1: all
-    params.use_extra_bufts = use_extra_bufts
+    params.use_extra_bufts = repack
     return params
 
 

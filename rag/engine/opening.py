@@ -50,7 +50,7 @@ class Opened:
             "licence": self.entry.licence,
             "threads": self.tuning.threads,
             "tuning": self.tuning.note,
-            "extra_bufts": self.flags.use_extra_bufts,
+            "repack": self.tuning.repack,
             "note": self.flags.note,
             "offload": self.offload.note,
             "kv": self.filler.cache.describe() if self.filler else None,
@@ -76,7 +76,7 @@ def open_model(home: Path, settings: EngineSettings) -> Opened:
     if not can.generates:
         raise ModelError(f"{path}: {can.reason}")
     flags = choose(pinned, path, home)
-    tuning = tuned(pinned, path, home, settings, use_extra_bufts=flags.use_extra_bufts)
+    tuning = tuned(pinned, path, home, settings, flags)
     gpu = offload(header, settings.gpu_layers, cells=settings.context * settings.slots)
     model = Model(
         path,
@@ -87,17 +87,17 @@ def open_model(home: Path, settings: EngineSettings) -> Opened:
         batch_threads=tuning.batch_threads,
         flash_attention=tuning.flash_attention,
         gpu_layers=gpu.layers,
-        use_extra_bufts=flags.use_extra_bufts,
+        repack=tuning.repack,
     )
     facts = probe(model, can, header)
-    filler = open_filler(home, settings, model, facts, identity(pinned, facts, flags))
+    filler = open_filler(home, settings, model, facts, identity(pinned, facts, tuning))
     reuse, repair = most_reuse(home, settings, facts, filler), least_repair(home, filler)
     return Opened(pinned, flags, tuning, can, gpu, model, facts, filler, reuse, repair)
 
 
-def identity(pinned: Entry, facts: Facts, flags: Flags) -> str:
-    """A name for everything that KV depends on: model, build, CPU, types, layout and rotation."""
-    return fingerprint(pinned.sha256, build_of(pinned), facts.shape, facts.rope, flags)
+def identity(pinned: Entry, facts: Facts, tuning: Tuning) -> str:
+    """A name for everything that KV depends on: model, build, CPU, kernels, types, layout and rotation."""
+    return fingerprint(pinned.sha256, build_of(pinned), facts.shape, facts.rope, tuning.repack)
 
 
 def open_filler(

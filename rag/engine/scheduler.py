@@ -85,7 +85,7 @@ class Scheduler:
         return used[-1], next(slot for slot in range(used[0], used[-1]) if slot not in used)
 
     def plan(self) -> list[Share]:
-        """The next step: every reader's token, and a piece of a prompt."""
+        """The next step: every reader's token, a piece of a prompt, and short prompts that fit beside it."""
         decoding = [sequence for sequence in self.running if sequence.is_decoding]
         shares = [sequence.turn() for sequence in decoding]
         tokens = sum(len(share.tokens) for share in shares)
@@ -96,7 +96,7 @@ class Scheduler:
             budget = self.pace.piece(tokens, target_ms=target, least=LEAST_PIECE, most=most)
         else:
             budget = most
-        return shares + self._pieces(budget, alone=bool(decoding))
+        return shares + self._pieces(budget, beside_readers=bool(decoding))
 
     def release(self, sequence: Sequence) -> None:
         """Take a sequence out, wherever it is."""
@@ -105,12 +105,16 @@ class Scheduler:
         else:
             self.line.remove(sequence)
 
-    def _pieces(self, budget: int, *, alone: bool) -> list[Share]:
-        """Pieces of prompts, the one with the least left first: short questions pass long documents."""
+    def _pieces(self, budget: int, *, beside_readers: bool) -> list[Share]:
+        """Pieces of prompts, the one with the least left first: short questions pass long documents.
+
+        Beside readers only whole ends of prompts follow the first piece: each other length is one more pass
+        over the weights, which the end of a prompt is worth and a scrap of one is not.
+        """
         prompts = sorted((sequence for sequence in self.running if sequence.span), key=_urgency)
         shares: list[Share] = []
         for sequence in prompts:
-            if budget < 1 or (alone and shares):
+            if budget < 1 or (beside_readers and shares and sequence.missing > budget):
                 sequence.skipped += 1
                 continue
             sequence.skipped = 0

@@ -1,4 +1,4 @@
-"""Which threads, attention and step size are fastest for this model here: measured once, in a child."""
+"""Which weights, threads, attention and step size are fastest for this model here: measured in a child."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import Any, TypeVar
 from rag import throwaway
 from rag.engine.cores import cores
 from rag.errors import ModelError
-from rag.models.check import fingerprint
+from rag.models.check import Flags, fingerprint
 from rag.models.lockfile import Entry
 from rag.remembered import recall, remember
 from rag.settings import EngineSettings
 
 MICRO_BATCH = 512
 MARGIN = 0.08  # what a shared machine's noise may pretend; below it the default stays
-FORMAT = "1"  # raised when what is measured changes its meaning
+FORMAT = "2"  # raised when what is measured changes its meaning
 BUSY = 0.05  # part of the time that others may take before a measurement is not believed
 BUSY_LASTS_S = 3600.0  # how long such a measurement is not repeated
 PATIENCE = 3.0  # budgets that a child may take before it is given up
@@ -38,6 +38,7 @@ class Pinned:
     threads: int | None = None
     micro_batch: int | None = None
     flash_attention: bool | None = None
+    repack: bool | None = None
 
 
 FREE = Pinned()
@@ -47,7 +48,8 @@ FREE = Pinned()
 class Tuning:
     """How to run a model here, and how fast it was.
 
-    `threads` decode, `batch_threads` read prompts, in micro-batches of `micro_batch` tokens. Speeds are
+    `threads` decode, `batch_threads` read prompts, in micro-batches of `micro_batch` tokens. `repack`: the
+    weights are rearranged for this CPU as they are loaded (llama.cpp's extra buffer types). Speeds are
     tokens per second: reading at the beginning of a prompt, and one sequence that decodes behind `depth`
     tokens. Behind that depth too: `decode_ms`, one step of so many sequences; `prefill_ms_per_token`, what a
     prompt's token adds to a step; `crossover`, how many of those cost what a decode step costs (S_PP / S_TG).
@@ -60,6 +62,7 @@ class Tuning:
     batch_threads: int
     micro_batch: int = MICRO_BATCH
     flash_attention: bool = False
+    repack: bool = True
     prefill_tps: float = 0.0
     decode_tps: float = 0.0
     depth: int = 0
@@ -74,13 +77,14 @@ class Tuning:
 
     @classmethod
     def default(cls, pins: Pinned = FREE, note: str = "") -> Tuning:
-        """What runs without a measurement: all cores, flash attention off."""
+        """What runs without a measurement: all cores, flash attention off, weights repacked."""
         threads = pins.threads or cores()
         return cls(
             threads=threads,
             batch_threads=threads,
             micro_batch=pins.micro_batch or MICRO_BATCH,
             flash_attention=bool(pins.flash_attention),
+            repack=pins.repack is not False,
             note=note,
         )
 
@@ -115,7 +119,6 @@ def tune(
     *,
     pins: Pinned = FREE,
     gpu_layers: int | str = 0,
-    use_extra_bufts: bool = True,
     budget_s: float | None = None,
     measure: Measure | None = None,
 ) -> Tuning:
@@ -125,7 +128,7 @@ def tune(
     Never raises for what a child did: the default is returned with a note, and the next start tries again.
     """
     file = home / "tuning.json"
-    facts = [fingerprint(entry), FORMAT, cores(), pins, gpu_layers, use_extra_bufts]
+    facts = [fingerprint(entry), FORMAT, cores(), pins, gpu_layers]
     key = hashlib.sha256("\n".join(map(str, facts)).encode()).hexdigest()
     if tuning := _parse(_still_good(recall(file).get(key))):
         return tuning
@@ -135,7 +138,8 @@ def tune(
         "flash": [False, True] if pins.flash_attention is None else [pins.flash_attention],
         "micro_batches": [pins.micro_batch] if pins.micro_batch else [512, 256, 128],
         "gpu_layers": gpu_layers,
-        "use_extra_bufts": use_extra_bufts,
+        # Layers on a GPU are not repacked, and two copies might not fit there.
+        "repack": [True, False] if pins.repack is None and not gpu_layers else [pins.repack is not False],
         "budget_s": budget_s,
     }
     command = [sys.executable, "-m", "rag.engine.tuning_trial", str(path), json.dumps(options)]
@@ -163,14 +167,15 @@ def _on_a_busy_machine(tuning: Tuning, pins: Pinned) -> Tuning:
         batch_threads=calm.batch_threads,
         micro_batch=calm.micro_batch,
         flash_attention=calm.flash_attention,
+        repack=calm.repack,
         note=f"the machine was busy ({tuning.waited:.0%} of the time went to others): the defaults stay, and "
         f"a start in an hour measures again; {tuning.note}",
     )
 
 
 def budget(size: int) -> float:
-    """Seconds worth spending on a model of so many bytes: 5 on the bundled one, 19 from 0.7 GB on."""
-    return min(19.0, 2.5 + size / 0.04e9)
+    """Seconds worth spending on a model of so many bytes: 6 on the bundled one, 20 from 0.7 GB on."""
+    return min(20.0, 3.5 + size / 0.04e9)
 
 
 def thread_counts() -> list[int]:
@@ -217,18 +222,24 @@ def _still_good(values: Any) -> Any:
     )
 
 
-def tuned(entry: Entry, path: Path, home: Path, engine: EngineSettings, *, use_extra_bufts: bool) -> Tuning:
-    """How the settings want the model run here."""
-    pins = pinned(engine)
+def tuned(entry: Entry, path: Path, home: Path, engine: EngineSettings, flags: Flags) -> Tuning:
+    """How the settings want the model run here, with kernels that do not crash."""
+    pins = pinned(engine, flags)
     if not engine.tune:
         return Tuning.default(pins)
-    return tune(entry, path, home, pins=pins, gpu_layers=engine.gpu_layers, use_extra_bufts=use_extra_bufts)
+    return tune(entry, path, home, pins=pins, gpu_layers=engine.gpu_layers)
 
 
-def pinned(engine: EngineSettings) -> Pinned:
-    """What the settings fix."""
+def pinned(engine: EngineSettings, flags: Flags) -> Pinned:
+    """What the settings fix, and what this build cannot do."""
     flash = None if engine.flash_attention == "auto" else engine.flash_attention == "on"
-    return Pinned(engine.threads or None, engine.micro_batch or None, flash)
+    repack = None if engine.repack == "auto" else engine.repack == "on"
+    return Pinned(
+        threads=engine.threads or None,
+        micro_batch=engine.micro_batch or None,
+        flash_attention=flash,
+        repack=repack if flags.use_extra_bufts else False,
+    )
 
 
 def _parse(values: Any) -> Tuning | None:

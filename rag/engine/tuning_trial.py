@@ -27,34 +27,37 @@ Name = TypeVar("Name")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What tuning.py asks for; of `threads` and `micro_batches` the first is the default."""
+    """What tuning.py asks for; of `repack`, `threads` and `micro_batches` the first is the default."""
 
     threads: list[int]
     flash: list[bool]
     micro_batches: list[int]
+    repack: list[bool]
     gpu_layers: int | Literal["auto", "all"]
-    use_extra_bufts: bool
     budget_s: float
 
 
 class Trial:
-    """The measurements under one budget, in the order of what they decide."""
+    """The measurements under one budget, in the order of what they decide.
+
+    Weights as in the file are mapped, so that trying them beside repacked ones takes no more memory.
+    """
 
     def __init__(self, path: str, options: Options, *, began: float) -> None:
         self.began = began
         self.options = options
         self.reasons: list[str] = []
-        self.model = load(path, gpu_layers=options.gpu_layers, use_extra_bufts=options.use_extra_bufts)
-        largest = max(*PIECES, *options.micro_batches)
-        self.rigs = {
-            flash: Rig(self.model, flash=flash, threads=options.threads[0], largest=largest)
-            for flash in options.flash
+        self.models = {
+            repack: load(path, gpu_layers=options.gpu_layers, repack=repack) for repack in options.repack
         }
+        self.rigs: dict[bool, Rig] = {}
 
     def measure(self) -> Tuning:
-        """Attention first, then threads behind it, then batches, then the size of a micro-batch."""
+        """Weights first, then attention, threads behind it, then batches, then the size of a micro-batch."""
         options = self.options
-        piece = self._piece()
+        repack = self._repack()
+        self.rigs = {flash: self._rig(repack, flash) for flash in options.flash}
+        piece = self._piece(self.rigs)
         flash, flat = self._flash(piece)
         rig = self.rigs[flash]
         readers = self._fastest({n: partial(rig.read, piece, threads=n) for n in options.threads}, 0.1)
@@ -73,6 +76,7 @@ class Trial:
             batch_threads=batch_threads,
             micro_batch=micro_batch,
             flash_attention=flash,
+            repack=repack,
             prefill_tps=round(1 / per_token, 1),
             decode_tps=round(1 / crowds[1], 2),
             depth=depth,
@@ -85,14 +89,39 @@ class Trial:
     def close(self) -> None:
         for rig in self.rigs.values():
             rig.close()
-        free(self.model)
+        for model in self.models.values():
+            free(model)
 
-    def _piece(self) -> int:
+    def _rig(self, repack: bool, flash: bool) -> Rig:
+        largest = max(*PIECES, *self.options.micro_batches)
+        return Rig(self.models[repack], flash=flash, threads=self.options.threads[0], largest=largest)
+
+    def _repack(self) -> bool:
+        """Which weights serve a typical request sooner: one step of a prompt may be slower with those that
+        make one step of an answer faster."""
+        if len(self.models) == 1:
+            return self.options.repack[0]
+        rigs = {repack: self._rig(repack, self.options.flash[0]) for repack in self.models}
+        piece = self._piece(rigs)
+        reads = self._fastest({repack: partial(rig.read, piece) for repack, rig in rigs.items()}, 0.1)
+        says = self._fastest({repack: rig.decode for repack, rig in rigs.items()}, 0.05)
+        for rig in rigs.values():
+            rig.close()
+        cost = {repack: PROMPT * reads[repack] / piece + ANSWER * says[repack] for repack in rigs}
+        repack = pick(cost, self.options.repack[0])
+        free(self.models.pop(not repack))
+        self.reasons.append(
+            f"a request takes {cost[True] / cost[False]:.2f} times as long with repacked weights as without"
+        )
+        return repack
+
+    def _piece(self, rigs: Mapping[bool, Rig]) -> int:
         """The longest stretch of a prompt that can be read about a dozen times within the budget."""
-        rig = next(iter(self.rigs.values()))
         smallest = PIECES[-1]
-        rig.read(smallest)  # the weights come from disk in this one
-        per_token = rig.read(smallest) / smallest
+        per_token = 0.0
+        for rig in rigs.values():
+            rig.read(smallest)  # the weights come from disk in this one
+            per_token = max(per_token, rig.read(smallest) / smallest)
         room = 0.5 * (self.options.budget_s - self._spent()) / 12
         return next((size for size in PIECES if size * per_token < room), smallest)
 

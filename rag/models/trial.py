@@ -30,7 +30,7 @@ def main() -> None:
             slots=1,
             micro_batch=BATCH,
             threads=cores(),
-            use_extra_bufts=arguments.extra_bufts,
+            repack=arguments.extra_bufts,
         )
         tokens = model.tokens("The quick brown fox jumps over the lazy dog. ", control=False) * BATCH
         [[whole]] = model.decode([Share(0, 0, tokens[:BATCH], 1)])

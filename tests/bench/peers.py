@@ -119,6 +119,7 @@ class LlamaServer(Server):
         ubatch: int = 512,
         unified: bool = False,
         cache_reuse: int = 0,
+        repack: bool = True,
         extra: Sequence[str] = (),
     ) -> None:
         port = free_port()
@@ -126,7 +127,8 @@ class LlamaServer(Server):
         command = [str(binary("llama-server")), "-m", str(model), "--port", str(port), "--no-webui"]
         command += ["-c", str(n_ctx), "-np", str(slots), "-fa", "on" if flash else "off"]
         command += ["-t", count, "-tb", count, "-b", str(batch), "-ub", str(ubatch)]
-        command += ["-kvu" if unified else "-no-kvu", "--cache-reuse", str(cache_reuse), *extra]
+        command += ["-kvu" if unified else "-no-kvu", "--cache-reuse", str(cache_reuse)]
+        command += ["--repack" if repack else "--no-repack", *extra]
         super().__init__(command, port, ready="/health")
 
     async def tokens(

@@ -100,6 +100,7 @@ def llama_bench(
     depth: int = 0,
     flash: bool = False,
     threads: int = 0,
+    repack: bool = True,
 ) -> dict[str, float]:
     """Tokens/s of llama-bench: `prefill` and `decode`, behind that depth."""
     command = [
@@ -114,6 +115,7 @@ def llama_bench(
         "json",
     ]
     command += ["-d", str(depth), "-fa", str(int(flash)), "-t", str(threads or len(os.sched_getaffinity(0)))]
+    command += ["--repack", str(int(repack))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = json.loads(done.stdout)
     return {"prefill" if row["n_prompt"] else "decode": float(row["avg_ts"]) for row in rows}

@@ -39,7 +39,7 @@ def test_speeds_are_told_with_their_share_of_what_the_machine_can() -> None:
     assert "prefill 100 tokens/s, decode 20.0 tokens/s (depth 1000)" in said
     assert "70% of the measured bandwidth of 20.0 GB/s" in said
     assert "80% of the measured 250 GFLOP/s of float32" in said
-    assert "4 threads, 8 for prompts, flash attention off, micro-batch 512; tried" in said
+    assert "4 threads, 8 for prompts, flash attention off, micro-batch 512, weights repacked; tried" in said
 
 
 def test_without_a_measurement_the_reason_stands_where_the_speeds_would() -> None:

@@ -67,6 +67,14 @@ def test_decoding_comes_first_and_a_prompt_gets_what_keeps_the_step_within_its_t
     assert (second.slot, len(second.tokens)) == (newcomer.slot, 80)  # (100 ms - 20 ms) at 1 ms a token
 
 
+def test_beside_readers_short_prompts_share_a_step_and_none_is_cut_for_it() -> None:
+    engine = scheduler(micro_batch=512)
+    started(engine, prompt(5))
+    step(engine)
+    started(engine, *(prompt(30, first=first) for first in range(1000, 4000, 1000)))
+    assert [len(share.tokens) for share in engine.plan()] == [1, 30, 30]  # 80 fit: a third would be cut
+
+
 def test_a_prompt_gets_its_least_piece_however_slow_the_machine_is() -> None:
     engine = scheduler(target_ms=1.0)
     reader, newcomer = prompt(5), prompt(400)

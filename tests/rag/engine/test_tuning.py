@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -15,7 +16,9 @@ from rag.engine.cores import cores
 from rag.engine.footprint import Footprint, footprint
 from rag.engine.tuning import Pinned, Tuning, pick, tune
 from rag.errors import ModelError
+from rag.models.check import Flags
 from rag.models.lockfile import Entry, PinnedFile
+from rag.settings import EngineSettings
 
 ENTRY = Entry(
     name="tiny",
@@ -77,7 +80,7 @@ def test_a_model_is_measured_in_a_child_behind_a_real_depth(tiny: Path, tmp_path
     assert found.prefill_tps > found.decode_tps > 0
     assert found.bandwidth_gbs > 0 and found.gflops > 0
     assert 1 <= found.threads <= cores() and found.crossover >= 1
-    assert "flash attention" in found.note
+    assert "flash attention" in found.note and "repacked" in found.note
 
 
 @pytest.mark.model
@@ -85,10 +88,37 @@ def test_what_the_settings_pin_is_not_tried_otherwise(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "PATIENCE", 60.0)  # other work on the machine is no failure
-    pinned = Pinned(threads=1, micro_batch=64, flash_attention=True)
+    pinned = Pinned(threads=1, micro_batch=64, flash_attention=True, repack=False)
     found = tune(ENTRY, tiny, tmp_path, pins=pinned, budget_s=2.0)
     assert found.is_measured, found.note
     assert (found.threads, found.batch_threads, found.micro_batch, found.flash_attention) == (1, 1, 64, True)
+    assert not found.repack and "repacked" not in found.note
+
+
+@pytest.mark.parametrize(
+    ("setting", "works", "tried"),
+    [
+        ("auto", True, [True, False]),
+        ("on", True, [True]),
+        ("off", True, [False]),
+        ("on", False, [False]),  # this build's kernels for repacked weights crash here
+        ("auto", False, [False]),
+    ],
+)
+def test_repacked_weights_are_tried_where_settings_and_build_allow(
+    file: Path, tmp_path: Path, setting: Literal["auto", "on", "off"], works: bool, tried: list[bool]
+) -> None:
+    pins = tuning.pinned(EngineSettings(repack=setting), Flags(use_extra_bufts=works))
+    child = Child()
+    tune(ENTRY, file, tmp_path, pins=pins, measure=child)
+    assert child.asked[0]["repack"] == tried
+    assert Tuning.default(pins).repack is tried[0]
+
+
+def test_beside_a_gpu_weights_are_not_loaded_twice(file: Path, tmp_path: Path) -> None:
+    child = Child()
+    tune(ENTRY, file, tmp_path, gpu_layers="all", measure=child)
+    assert child.asked[0]["repack"] == [True]
 
 
 def test_a_second_start_measures_nothing(file: Path, tmp_path: Path) -> None:
@@ -160,9 +190,9 @@ def test_a_child_that_crashes_or_hangs_is_an_error_that_says_so() -> None:
 def test_what_a_busy_machine_says_is_not_believed_and_asked_again_an_hour_later(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child = Child(replace(MEASURED, threads=1, flash_attention=True, waited=0.4))
+    child = Child(replace(MEASURED, threads=1, flash_attention=True, repack=False, waited=0.4))
     found = tune(ENTRY, file, tmp_path, measure=child)
-    assert found.threads == cores() and not found.flash_attention
+    assert found.threads == cores() and not found.flash_attention and found.repack
     assert found.prefill_tps == MEASURED.prefill_tps
     assert "busy" in found.note
     assert tune(ENTRY, file, tmp_path, measure=child) == found
@@ -198,8 +228,8 @@ def test_a_step_costs_what_its_sequences_and_prompt_tokens_cost() -> None:
 
 
 def test_a_larger_model_may_be_measured_longer() -> None:
-    assert tuning.budget(100_000_000) == pytest.approx(5.0)
-    assert tuning.budget(8_000_000_000) == 19.0
+    assert tuning.budget(100_000_000) == pytest.approx(6.0)
+    assert tuning.budget(8_000_000_000) == 20.0
 
 
 def test_limits_are_measured_and_positive() -> None:
