@@ -22,6 +22,13 @@ function makeButton(className, text, work) {
   return button;
 }
 
+// Lists are drawn anew when they change; whoever stands on one of their buttons stays there.
+function draw(list, items) {
+  const key = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  list.replaceChildren(...items);
+  if (key) [...list.querySelectorAll("[data-key]")].find((each) => each.dataset.key === key)?.focus();
+}
+
 // A form names its own type, with the boundary between its parts.
 function headers(body) {
   const key = sessionStorage.getItem("key");

@@ -41,7 +41,7 @@ async function listed(after) {
 
 async function showConversations() {
   const found = await listed(null);
-  $("conversations").replaceChildren(...found.map(entry));
+  draw($("conversations"), found.map(entry));
   $("no-conversations").hidden = found.length > 0;
   $("no-conversations").textContent = $("search").value ? "Nothing found." : "What you ask is kept here.";
   markOpen();

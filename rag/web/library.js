@@ -33,13 +33,6 @@ function say(text) {
   $("library-status").textContent = text;
 }
 
-// Lists are drawn anew when they change; whoever stands on one of their buttons stays there.
-function draw(list, items) {
-  const key = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-  list.replaceChildren(...items);
-  if (key) [...list.querySelectorAll("[data-key]")].find((each) => each.dataset.key === key)?.focus();
-}
-
 function runFacts(job, done) {
   const { seconds, bottleneck, eta_s: left } = job.progress;
   const total = done + job.waiting;

@@ -7,10 +7,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,20 +98,32 @@ def trusted(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> 
     return certificate
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextmanager
+def serving(command: Callable[[int], list[str]], **options: Any) -> Iterator[int]:
+    """The port of a server for as long as it is needed; another one where somebody was quicker."""
+    process, port = _started(command, options)
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Until a server listens."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the server ended"
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError("the server does not listen")
+def _started(
+    command: Callable[[int], list[str]], options: dict[str, Any]
+) -> tuple[subprocess.Popen[bytes], int]:
+    for _ in range(3):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        process = subprocess.Popen(command(port), stdout=subprocess.DEVNULL, **options)
+        deadline = time.monotonic() + 60
+        while process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return process, port
+            except OSError:
+                time.sleep(0.05)
+            if time.monotonic() > deadline:
+                process.kill()
+    raise AssertionError("the server did not start")

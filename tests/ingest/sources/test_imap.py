@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from ingest.sources.imap import Account, ImapSource
 from ingest.sources.mailbox_names import decoded, encoded
 from ingest.sources.selection import Rule, Selection
 from rag.errors import LimitExceeded, NotFound, SourceError
-from tests.ingest.sources.conftest import free_port, wait_for
+from tests.ingest.sources.conftest import serving
 
 MAIL = "From: a@example.com\r\nSubject: {subject}\r\n\r\n{body}\r\n"
 USER = "ann@example.com"
@@ -65,17 +64,11 @@ class Server:
 
 @pytest.fixture
 def server(trusted: tuple[Path, Path]) -> Iterator[Server]:
-    port = free_port()
     command = [sys.executable, "-c", QUICK_LOGIN, "--host", "127.0.0.1"]
-    options = ["--port", str(port), "--cert", str(trusted[0]), "--key", str(trusted[1])]
+    options = ["--cert", str(trusted[0]), "--key", str(trusted[1])]
     backend = ["dict", "--demo-data", "--demo-user", USER, "--demo-password", "pass word"]
-    process = subprocess.Popen([*command, *options, *backend], stdout=subprocess.DEVNULL)
-    try:
-        wait_for(port, process)
+    with serving(lambda port: [*command, "--port", str(port), *options, *backend]) as port:
         yield Server(port)
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 @pytest.fixture

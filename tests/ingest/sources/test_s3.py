@@ -15,7 +15,7 @@ import pytest
 from ingest.sources.s3 import S3Source
 from ingest.sources.selection import Rule, Selection
 from rag.errors import LimitExceeded, NotFound, SourceError
-from tests.ingest.sources.conftest import free_port, wait_for
+from tests.ingest.sources.conftest import serving
 
 KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "eu-central-1"}
 
@@ -27,17 +27,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"MOTO_S3_DEFAULT_MAX_KEYS": "10"},
-    )
-    wait_for(port, process)
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(60)
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p"]
+    env = os.environ | {"MOTO_S3_DEFAULT_MAX_KEYS": "10"}
+    with serving(lambda port: [*command, str(port)], stderr=subprocess.DEVNULL, env=env) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture

@@ -64,6 +64,9 @@ def test_a_conversation_survives_a_reload_and_is_found_named_and_deleted(page: A
     assert page.texts("#title") == [LEAVE]
     assert page.texts(".turn:last-child .trust") == ["high confidence"]
     page.photograph("conversation-wide")
+    page.run("document.querySelector('#conversations button').focus()")
+    redrawn = "return showConversations().then(() => document.activeElement.dataset.key === talk.id)"
+    assert page.run(redrawn)
     click(page, "#fresh")
     page.until(lambda: page.texts("#welcome:not([hidden])"))
     ask(page, "Who cleans the coffee machine?")

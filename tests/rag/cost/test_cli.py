@@ -83,10 +83,11 @@ def test_the_report_is_printed_and_written(run: Run, tmp_path: Path) -> None:
 
 def test_a_report_writes_nothing_and_the_first_work_closes_the_days_before(tmp_path: Path) -> None:
     database, settings = Database(tmp_path), Settings(home=tmp_path, hardware=MACHINE)
-    ledger_of = Accountant(database, settings, clock=lambda: time.time() - 3 * 86_400).ledger
+    now = time.time()  # a midnight between two looks would be one more day
+    ledger_of = Accountant(database, settings, clock=lambda: now - 3 * 86_400).ledger
     assert "provisioned: 72.0 h" in program(tmp_path)("cost", "report").stdout
     assert ledger_of.verify().rows == 1
-    Accountant(database, settings).open(Principal(), tier="small").settle(WORK)
+    Accountant(database, settings, clock=lambda: now).open(Principal(), tier="small").settle(WORK)
     assert ledger_of.verify().rows == 1 + 3 + 1  # three days, and the work
     database.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -43,10 +43,12 @@ async def text(generator: Broker) -> str:
     return "".join(event.text for event in events if isinstance(event, Delta))
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+@pytest.fixture
+def gone() -> Iterator[str]:
+    """Where nobody listens and nobody can begin to."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
 def test_the_cheaper_of_two_that_are_in_time_answers(provider: Any, other: Any) -> None:
@@ -98,9 +100,7 @@ def test_a_first_word_that_does_not_come_is_asked_of_another(provider: Any, othe
     assert (len(provider.bodies), len(other.bodies)) == (1, 1)
 
 
-def test_a_dead_server_is_passed_over_and_then_left_alone(other: Any) -> None:
-    gone = f"http://127.0.0.1:{free_port()}"
-
+def test_a_dead_server_is_passed_over_and_then_left_alone(gone: str, other: Any) -> None:
     async def story() -> None:
         async with broker(endpoint(gone), endpoint(other.url, price=1.0)) as both:
             assert await text(both) == "One two"
@@ -136,11 +136,11 @@ def test_another_server_is_asked_at_once_when_one_refuses(
     assert len(other.bodies) == 2
 
 
-def test_the_last_server_is_asked_again_before_a_request_is_given_up(provider: Any) -> None:
+def test_the_last_server_is_asked_again_before_a_request_is_given_up(gone: str, provider: Any) -> None:
     provider.statuses = [(503, {"error": {"message": "Loading model"}})] * 2
 
     async def story() -> None:
-        async with broker(endpoint(f"http://127.0.0.1:{free_port()}"), endpoint(provider.url)) as both:
+        async with broker(endpoint(gone), endpoint(provider.url)) as both:
             assert await text(both) == "One two"
 
     asyncio.run(story())
@@ -235,9 +235,7 @@ def test_a_reader_who_goes_away_frees_the_server(provider: Any) -> None:
     asyncio.run(story())
 
 
-def test_counting_and_telling_go_to_a_server_that_lives(other: Any) -> None:
-    gone = f"http://127.0.0.1:{free_port()}"
-
+def test_counting_and_telling_go_to_a_server_that_lives(gone: str, other: Any) -> None:
     async def story() -> None:
         async with broker(endpoint(gone), endpoint(other.url, price=1.0)) as both:
             assert await both.count(["eight letters"]) == [4]
