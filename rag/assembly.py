@@ -185,23 +185,22 @@ async def open_system(
     """
     home = settings.home
     make_home(home)
+    rereading = rerank_worker(settings)
     voices = open_voices(settings)
     if metrics:
         voices = metered(voices, metrics)
-    usual = settings.answering.tier
-    if generation and (why := voices.barred.get(usual)):
+    if generation and (why := voices.barred.get(settings.answering.tier)):
         raise why
     catalog = await asyncio.to_thread(Catalog, home, settings.store.database_url)
     indexes = IndexProcesses(settings, Generations(catalog.database))
     vectors = indexes.live
-    rereading = rerank_worker(settings)
-    reranker = ChildReranker(rereading) if rereading else None
-    retriever = Retriever(vectors, catalog, settings.retrieval, reranker)
-    accountant = await asyncio.to_thread(
-        partial(Accountant, catalog.database, settings, price_of=price_of(settings))
-    )
     pages = page_worker(settings)
     try:
+        reranker = ChildReranker(rereading) if rereading else None
+        retriever = Retriever(vectors, catalog, settings.retrieval, reranker)
+        accountant = await asyncio.to_thread(
+            partial(Accountant, catalog.database, settings, price_of=price_of(settings))
+        )
         yield System(
             settings=settings,
             principal=Principal(),

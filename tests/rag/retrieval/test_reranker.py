@@ -147,3 +147,4 @@ def test_a_reranker_that_is_not_there_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="no such folder"):
         asyncio.run(opened())
+    assert not [*tmp_path.iterdir()]  # nothing was opened that would have to be closed
