@@ -20,6 +20,7 @@ from rag.silence import silence
 CROWDS = (1, 2, 4, CROWD)
 PIECES = (512, 256, 128, 64, 32)
 ROUNDS = 5
+SAME = 0.8  # of the time to read repacked; above it noise may be all there is
 PROMPT, ANSWER = 1000, 96  # the request that attention is chosen for: tokens read, tokens said
 
 Name = TypeVar("Name")
@@ -108,7 +109,7 @@ class Trial:
         for rig in rigs.values():
             rig.close()
         cost = {repack: PROMPT * reads[repack] / piece + ANSWER * says[repack] for repack in rigs}
-        repack = pick(cost, self.options.repack[0])
+        repack = is_worth_repacking(reads, cost)
         free(self.models.pop(not repack))
         self.reasons.append(
             f"a request takes {cost[True] / cost[False]:.2f} times as long with repacked weights as without"
@@ -175,6 +176,15 @@ class Trial:
 
     def _spent(self) -> float:
         return time.perf_counter() - self.began
+
+
+def is_worth_repacking(reads: Mapping[bool, float], cost: Mapping[bool, float]) -> bool:
+    """Whether to repack, by the seconds of a piece of a prompt and of a request, with and without.
+
+    The kernels for weights as they are win by reading or not at all. Of some types nothing is repacked: both
+    are the same then, and noise must not change what KV is kept under.
+    """
+    return reads[False] > SAME * reads[True] or pick(cost, True)
 
 
 def waiting_s(schedstat: Path = Path("/proc/thread-self/schedstat")) -> float:

@@ -15,6 +15,7 @@ from rag.engine import roofline, tuning
 from rag.engine.cores import cores
 from rag.engine.footprint import Footprint, footprint
 from rag.engine.tuning import Pinned, Tuning, pick, tune
+from rag.engine.tuning_trial import is_worth_repacking
 from rag.errors import ModelError
 from rag.models.check import Flags
 from rag.models.lockfile import Entry, PinnedFile
@@ -207,6 +208,25 @@ def test_the_default_stays_unless_it_is_beaten_clearly() -> None:
     assert pick({2: 1.0, 1: 0.95}, 2) == 2
     assert pick({2: 1.0, 1: 0.90}, 2) == 1
     assert pick({False: 1.0}, False) is False
+
+
+@pytest.mark.parametrize(
+    ("reads", "cost", "repack"),
+    [
+        ((1.0, 0.6), (7.4, 5.5), False),  # Q4_K_M with AVX-512 VNNI
+        ((0.5, 1.0), (5.0, 9.0), True),  # Q4_0
+        ((1.0, 0.85), (7.4, 6.3), True),  # the same kernels, and noise
+        ((1.0, 0.7), (7.4, 7.2), True),  # read sooner, said later
+    ],
+)
+def test_weights_stay_as_in_the_file_only_where_prompts_are_read_much_sooner(
+    reads: tuple[float, float], cost: tuple[float, float], repack: bool
+) -> None:
+    with_and_without = (True, False)
+    found = is_worth_repacking(
+        dict(zip(with_and_without, reads, strict=True)), dict(zip(with_and_without, cost, strict=True))
+    )
+    assert found is repack
 
 
 def test_hyper_threads_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
