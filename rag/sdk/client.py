@@ -159,11 +159,19 @@ class Client:
         return self._run(calls.embed(texts, side=side))
 
     def collections(self) -> list[str]:
-        """Names of the collections that hold a document that may be read."""
+        """Names of the collections that hold a document that may be read.
+
+        >>> client.collections()
+        ['handbook']
+        """
         return self._run(calls.collections())
 
     def documents(self, *, collection: str | None = None) -> list[Document]:
-        """The documents that may be read."""
+        """The documents that may be read.
+
+        >>> [document.title for document in client.documents(collection="handbook")][:1]
+        ['Leave']
+        """
         return self._run(calls.documents(collection=collection))
 
     def upload(
