@@ -18,11 +18,14 @@ SEED = 64  # tokens that are really computed to fill the depth; the rest are cop
 CROWD = 8  # sequences that a step may decode; one more is the one that copies pass through
 
 
-def load(path: str, *, gpu_layers: int | Literal["auto", "all"], repack: bool) -> Any:
+def layers_on_gpu(path: str, requested: int | Literal["auto", "all"]) -> int:
+    """How many layers of a model would go to the GPUs of this machine. Raises ModelError."""
+    return offload(read_header(Path(path)), requested, cells=DEPTH).layers if requested else 0
+
+
+def load(path: str, *, gpu_layers: int, repack: bool) -> Any:
     """A model for rigs, to be freed after them. Raises ModelError."""
     params = llama.llama_model_default_params()
-    if gpu_layers:
-        gpu_layers = offload(read_header(Path(path)), gpu_layers, cells=DEPTH).layers
     params.n_gpu_layers = gpu_layers
     params.use_extra_bufts = repack
     model = llama.llama_model_load_from_file(path.encode(), params)

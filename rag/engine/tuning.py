@@ -138,8 +138,7 @@ def tune(
         "flash": [False, True] if pins.flash_attention is None else [pins.flash_attention],
         "micro_batches": [pins.micro_batch] if pins.micro_batch else [512, 256, 128],
         "gpu_layers": gpu_layers,
-        # Layers on a GPU are not repacked, and two copies might not fit there.
-        "repack": [True, False] if pins.repack is None and not gpu_layers else [pins.repack is not False],
+        "repack": [True, False] if pins.repack is None else [pins.repack],
         "budget_s": budget_s,
     }
     command = [sys.executable, "-m", "rag.engine.tuning_trial", str(path), json.dumps(options)]

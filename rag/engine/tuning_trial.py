@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from rag.engine import roofline
-from rag.engine.rig import CROWD, Rig, free, load
+from rag.engine.rig import CROWD, Rig, free, layers_on_gpu, load
 from rag.engine.tuning import Tuning, pick
 from rag.errors import ModelError
 from rag.silence import silence
@@ -48,9 +48,10 @@ class Trial:
         self.began = began
         self.options = options
         self.reasons: list[str] = []
-        self.models = {
-            repack: load(path, gpu_layers=options.gpu_layers, repack=repack) for repack in options.repack
-        }
+        layers = layers_on_gpu(path, options.gpu_layers)
+        # Layers on a GPU are not repacked, and two copies might not fit there.
+        tried = options.repack[:1] if layers else options.repack
+        self.models = {repack: load(path, gpu_layers=layers, repack=repack) for repack in tried}
         self.rigs: dict[bool, Rig] = {}
 
     def measure(self) -> Tuning:

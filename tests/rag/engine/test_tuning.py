@@ -11,11 +11,11 @@ from typing import Literal
 
 import pytest
 
-from rag.engine import roofline, tuning
+from rag.engine import roofline, tuning, tuning_trial
 from rag.engine.cores import cores
 from rag.engine.footprint import Footprint, footprint
 from rag.engine.tuning import Pinned, Tuning, pick, tune
-from rag.engine.tuning_trial import is_worth_repacking
+from rag.engine.tuning_trial import Options, Trial, is_worth_repacking
 from rag.errors import ModelError
 from rag.models.check import Flags
 from rag.models.lockfile import Entry, PinnedFile
@@ -74,7 +74,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.model
 def test_a_model_is_measured_in_a_child_behind_a_real_depth(tiny: Path, tmp_path: Path) -> None:
-    found = tune(ENTRY, tiny, tmp_path, budget_s=3.0)
+    found = tune(ENTRY, tiny, tmp_path, gpu_layers=EngineSettings().gpu_layers, budget_s=3.0)
     assert found.is_measured, found.note
     assert found.depth == 1536
     assert set(found.decode_ms) == {1, 2, 4, 8}
@@ -116,10 +116,20 @@ def test_repacked_weights_are_tried_where_settings_and_build_allow(
     assert Tuning.default(pins).repack is tried[0]
 
 
-def test_beside_a_gpu_weights_are_not_loaded_twice(file: Path, tmp_path: Path) -> None:
+@pytest.mark.model
+def test_both_weights_are_tried_by_default_and_only_one_beside_a_gpu(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     child = Child()
-    tune(ENTRY, file, tmp_path, gpu_layers="all", measure=child)
-    assert child.asked[0]["repack"] == [True]
+    settings = EngineSettings()
+    pins = tuning.pinned(settings, Flags(use_extra_bufts=True))
+    tune(ENTRY, tiny, tmp_path, pins=pins, gpu_layers=settings.gpu_layers, measure=child)
+    options = Options(**child.asked[0])  # type: ignore[arg-type]
+    for layers, tried in ((0, {True, False}), (3, {True})):
+        monkeypatch.setattr(tuning_trial, "layers_on_gpu", lambda path, requested, layers=layers: layers)
+        trial = Trial(str(tiny), options, began=0.0)
+        assert set(trial.models) == tried
+        trial.close()
 
 
 def test_a_second_start_measures_nothing(file: Path, tmp_path: Path) -> None:
