@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ CROWDS = (1, 2, 4, CROWD)
 PIECES = (512, 256, 128, 64, 32)
 ROUNDS = 5
 SAME = 0.8  # of the time to read repacked; above it noise may be all there is
-PROMPT, ANSWER = 1000, 96  # the request that attention is chosen for: tokens read, tokens said
+PROMPT, ANSWER = 1000, 96  # the request that weights and attention are chosen for: tokens read, said
 
 Name = TypeVar("Name")
 
@@ -58,8 +58,8 @@ class Trial:
         """Weights first, then attention, threads behind it, then batches, then the size of a micro-batch."""
         options = self.options
         repack = self._repack()
-        self.rigs = {flash: self._rig(repack, flash) for flash in options.flash}
-        piece = self._piece(self.rigs)
+        self.rigs |= {flash: self._rig(repack, flash) for flash in options.flash[1:]}
+        piece = self._piece([self.rigs[options.flash[0]]])
         flash, flat = self._flash(piece)
         rig = self.rigs[flash]
         readers = self._fastest({n: partial(rig.read, piece, threads=n) for n in options.threads}, 0.1)
@@ -100,28 +100,31 @@ class Trial:
 
     def _repack(self) -> bool:
         """Which weights serve a typical request sooner: one step of a prompt may be slower with those that
-        make one step of an answer faster."""
-        if len(self.models) == 1:
-            return self.options.repack[0]
-        rigs = {repack: self._rig(repack, self.options.flash[0]) for repack in self.models}
-        piece = self._piece(rigs)
+        make one step of an answer faster. Their rig stays, with the default attention."""
+        default = self.options.flash[0]
+        rigs = {repack: self._rig(repack, default) for repack in self.models}
+        repack = self._better(rigs) if len(rigs) > 1 else self.options.repack[0]
+        self.rigs[default] = rigs.pop(repack)
+        for other, rig in rigs.items():
+            rig.close()
+            free(self.models.pop(other))
+        return repack
+
+    def _better(self, rigs: Mapping[bool, Rig]) -> bool:
+        piece = self._piece(rigs.values())
         reads = self._fastest({repack: partial(rig.read, piece) for repack, rig in rigs.items()}, 0.1)
         says = self._fastest({repack: rig.decode for repack, rig in rigs.items()}, 0.05)
-        for rig in rigs.values():
-            rig.close()
-        cost = {repack: PROMPT * reads[repack] / piece + ANSWER * says[repack] for repack in rigs}
-        repack = is_worth_repacking(reads, cost)
-        free(self.models.pop(not repack))
+        cost = {repack: request_s(reads[repack] / piece, says[repack]) for repack in rigs}
         self.reasons.append(
             f"a request takes {cost[True] / cost[False]:.2f} times as long with repacked weights as without"
         )
-        return repack
+        return is_worth_repacking(reads, cost)
 
-    def _piece(self, rigs: Mapping[bool, Rig]) -> int:
+    def _piece(self, rigs: Iterable[Rig]) -> int:
         """The longest stretch of a prompt that can be read about a dozen times within the budget."""
         smallest = PIECES[-1]
         per_token = 0.0
-        for rig in rigs.values():
+        for rig in rigs:
             rig.read(smallest)  # the weights come from disk in this one
             per_token = max(per_token, rig.read(smallest) / smallest)
         room = 0.5 * (self.options.budget_s - self._spent()) / 12
@@ -135,9 +138,7 @@ class Trial:
             rig.deepen()
         deep = self._fastest({flash: partial(rig.read, piece) for flash, rig in rigs.items()}, 0.1)
         says = self._fastest({flash: rig.decode for flash, rig in rigs.items()}, 0.05)
-        cost = {
-            flash: PROMPT * (flat[flash] + deep[flash]) / 2 / piece + ANSWER * says[flash] for flash in rigs
-        }
+        cost = {flash: request_s((flat[flash] + deep[flash]) / 2 / piece, says[flash]) for flash in rigs}
         flash = pick(cost, self.options.flash[0])
         if len(cost) > 1:
             ratio = cost[True] / cost[False]
@@ -177,6 +178,11 @@ class Trial:
 
     def _spent(self) -> float:
         return time.perf_counter() - self.began
+
+
+def request_s(token_s: float, step_s: float) -> float:
+    """Seconds of a typical request, by those of a token read and of a token said."""
+    return PROMPT * token_s + ANSWER * step_s
 
 
 def is_worth_repacking(reads: Mapping[bool, float], cost: Mapping[bool, float]) -> bool:
