@@ -21,11 +21,13 @@ from ingest.sources.source import Changes, Source
 from ingest.upkeep import Upkeep
 from rag.cost.accountant import Accountant
 from rag.cost.meter import Work
+from rag.embedding.prompts import prompts_of
+from rag.embedding.tokens import TokenCounter
 from rag.errors import SourceError
 from rag.models.lockfile import entry, locate
 from rag.settings import IngestSettings, Settings
 from rag.store.catalog import Catalog
-from rag.store.generations import Generation, Generations, check, differences
+from rag.store.generations import Generation, Generations, Recipe, check, differences
 from rag.store.indexes import Indexes, recipe_of
 from rag.store.jobs import Jobs
 from rag.store.originals import Originals
@@ -247,8 +249,10 @@ class Pipeline:
         However it ends, its work is in the ledger then.
         """
         recipe = {**recipe_of(self.settings), **generation.recipe}
-        ingest = self.settings.ingest.model_copy(update={"chunk_tokens": recipe["chunk_tokens"]})
-        runner = self._runner(ingest, self.settings.home, model_folder(recipe["model"], self.settings.home))
+        folder = model_folder(recipe["model"], self.settings.home)
+        tokens = chunk_tokens(recipe, folder)
+        ingest = self.settings.ingest.model_copy(update={"chunk_tokens": tokens})
+        runner = self._runner(ingest, self.settings.home, folder)
         async with opened(self.jobs, self.queue, runner, shelf, wanted, listener, only=only) as run:
             before = run.tally.cpu_of_all(os.cpu_count() or 1)
             try:
@@ -283,6 +287,13 @@ def model_folder(model: str, home: Path) -> Path:
     """The folder of an embedder, whose tokenizer measures the chunks."""
     folder = Path(model)
     return folder if folder.is_dir() else locate(entry(model, home), home)
+
+
+def chunk_tokens(recipe: Recipe, folder: Path) -> int:
+    """Tokens of a chunk: as the recipe wants, and so many that the embedder reads all behind its prompt."""
+    wanted = int(recipe["chunk_tokens"])
+    prompt = prompts_of(folder, document=recipe["document_prompt"]).document
+    return min(wanted, TokenCounter(folder, prompt).budget) if prompt else wanted
 
 
 __all__ = ["Pipeline", "Wanted"]

@@ -151,11 +151,10 @@ class Assistant:
         self.memory.at(case.epoch)
         recipe = f"{recipe_of(self.settings, self.voices.digest)}\n{manner}"
         situation = Situation.of(case.principal, named, recipe, case.passages)
-        vector = await self._vector(case.question)
         answer = None
         if memorable := not manner.temperature and manner.logprobs is None:
-            answer = self.memory.find(case.question, situation) or self.memory.find_alike(
-                case.question, vector, situation
+            answer = self.memory.find(case.question, situation) or await self.memory.find_alike(
+                case.question, situation, self.vectors
             )
         if answer:
             account.lap("recall")
@@ -173,7 +172,7 @@ class Assistant:
         answer = await self._checked(answer, case.principal)
         known = answer.tier == Tier.EXTRACT or answer.model_sha256
         if memorable and known and answer.outcome is not Outcome.CLARIFY:
-            self.memory.keep(case.question, situation, replace(answer, cached=""), vector)
+            self.memory.keep(case.question, situation, replace(answer, cached=""))
         yield Final(await self._booked(case, answer))
 
     async def _answer(self, case: Case) -> AsyncIterator[Delta | Final]:
@@ -308,13 +307,6 @@ class Assistant:
         if lost := [key for key in keys if key not in live]:
             raise EgressDenied(f"{len(lost)} of the passages may not be read any more; ask again")
         return [Material.of(live[key].document) for key in keys]
-
-    async def _vector(self, question: str) -> list[float]:
-        """The question's vector, where meaning is compared."""
-        if self.memory.policy is not CachePolicy.SEMANTIC:
-            return []
-        (vector,) = await self.vectors.embed([question], side="query")
-        return vector
 
     async def _checked(self, answer: Answer, principal: Principal) -> Answer:
         """The answer if every citation still stands for this reader, else a refusal."""

@@ -9,9 +9,11 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rag.api import address
 from rag.assembly import System, open_system
+from rag.embedding.scale import FEW
 from rag.engine.footprint import Footprint, footprint
 from rag.engine.tuning import Tuning, tuned
 from rag.errors import RagError
@@ -64,7 +66,9 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield await asyncio.to_thread(speed, settings)
     try:
         async with open_system(settings, generation=False) as system:
-            yield await index(system)
+            info = await system.vectors.info()
+            yield await index(system, info)
+            yield embedder(info)
             yield await asyncio.to_thread(languages, system)
             yield await asyncio.to_thread(ledger, system)
     except RagError as error:
@@ -167,9 +171,8 @@ def describe(tuning: Tuning, footprint: Footprint) -> str:
     )
 
 
-async def index(system: System) -> Finding:
-    """Whether the index opens and holds what the catalog says."""
-    info = await system.vectors.info()
+async def index(system: System, info: Mapping[str, Any]) -> Finding:
+    """Whether the index holds what the catalog says; `info` is its own."""
     expected = sum(system.catalog.live_versions().values())
     held = dict(await system.vectors.versions())
     live = sum(held.get(version, 0) for version in system.catalog.live_versions())
@@ -180,6 +183,20 @@ async def index(system: System) -> Finding:
     detail = f"{live} of {expected} live chunks, {', '.join(models)}, {info.get('store')}"
     return Finding(
         "index", live == expected, detail if live == expected else f"{detail}; run rag ingest again"
+    )
+
+
+def embedder(info: Mapping[str, Any]) -> Finding:
+    """Whether the embedder tells answers from other sentences, on samples in English."""
+    detail = "; ".join(filter(None, (f"{info['model']}: {info['scale']}", info["prompts"])))
+    if info["answers_found"] >= FEW:
+        return Finding("embedder", True, detail)
+    return Finding(
+        "embedder",
+        False,
+        f"{detail}, {FEW:.0%} are needed: unless its documents are in no language that it shares with these "
+        "samples (English), what it finds and declines means little; set another embedding.model, then "
+        "rag reindex",
     )
 
 

@@ -110,6 +110,10 @@ class EmbeddingSettings(Section):
     model: str = Field(
         "all-minilm-l6-v2", description="a name in models.lock, or a sentence-transformers folder"
     )
+    query_prompt: str | None = Field(
+        None, description="what stands before a question; unset: as the model's files or its family say"
+    )
+    document_prompt: str | None = Field(None, description="the same before a passage")
     dimensions: int = Field(0, ge=0, description="numbers kept of each vector (matryoshka models); 0: all")
     sparse: str = Field(
         "", description="a learned sparse encoder (SPLADE), name or folder, in place of BM25; empty: BM25"

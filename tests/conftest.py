@@ -19,6 +19,8 @@ import pytest
 import uvicorn
 from sqlalchemy import Engine
 
+from rag.embedding.scale import BUNDLED_NAME
+from rag.models.lockfile import entry, locate
 from rag.sdk.loop import Loop
 from rag.store.database import FILE, REVISION, revision_of
 from rag.store.migrations import upgrade as migrations
@@ -119,3 +121,21 @@ def migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(migrations, "upgrade", copied)
         yield
+
+
+@pytest.fixture(scope="session")
+def crowded_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An embedder that knows what the bundled one knows and measures otherwise: one more number, the same for
+    all texts, puts unrelated ones at a cosine of .7, as E5 does. Saved by the sentence-transformers of today.
+    """
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
+    layer = Dense(384, 385, activation_function=torch.nn.Identity())
+    layer.linear.weight.data = torch.eye(385, 384)
+    layer.linear.bias.data = torch.tensor([0.0] * 384 + [1.5])
+    bundled = SentenceTransformer(str(locate(entry(BUNDLED_NAME))), device="cpu", local_files_only=True)
+    folder = tmp_path_factory.mktemp("models") / "crowded-e5-small"
+    SentenceTransformer(modules=[*bundled, layer, Normalize()], device="cpu").save(str(folder))
+    return folder

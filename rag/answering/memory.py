@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from rag.answering.facts import contradictions, dates, identifiers, names, negat
 from rag.answering.questions import kind_of
 from rag.answering.words import content
 from rag.settings import AnsweringSettings
+from rag.store.vectors import Vectors
 from rag.types import Answer, Passage, Principal
 
 MOST_ANSWERS, MOST_BYTES, MOST_TENANTS = 256, 2_000_000, 64
@@ -56,11 +56,10 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """An answer without its passages, the question and its vector (only where meaning is compared)."""
+    """An answer without its passages, and the question."""
 
     question: str
     answer: Answer
-    vector: tuple[float, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -69,7 +68,7 @@ class Remembered:
             self.answer.text,
             *(part for c in self.answer.citations for part in (c.quote, c.header)),
         )
-        return 512 + sum(len(word.encode()) for word in words) + 8 * len(self.vector)
+        return 512 + sum(len(word.encode()) for word in words)
 
 
 @dataclass
@@ -116,22 +115,23 @@ class AnswerMemory:
         shelf.answers.move_to_end(key)
         return replace(shelf.answers[key].answer, cached=CachePolicy.EXACT)
 
-    def find_alike(self, question: str, vector: Sequence[float], situation: Situation) -> Answer | None:
+    async def find_alike(self, question: str, situation: Situation, vectors: Vectors) -> Answer | None:
         """The answer to the question nearest in meaning, in this situation, if it asks for the same."""
         shelf = self._shelves.get(situation.tenant)
         if self.policy is not CachePolicy.SEMANTIC or shelf is None:
             return None
-        near = [
-            (cosine(vector, each.vector), each)
+        same = [
+            each
             for (where, _), each in shelf.answers.items()
-            if where == situation and each.vector and same_facts(question, each.question)
+            if where == situation and same_facts(question, each.question)
         ]
-        best = max(near, key=lambda pair: pair[0], default=None)
-        if best is None or best[0] < ALIKE:
+        if not same:
             return None
-        return replace(best[1].answer, cached=CachePolicy.SEMANTIC)
+        (cosines,) = await vectors.similarity([question], [each.question for each in same])
+        nearest, best = max(zip(cosines, same, strict=True), key=lambda pair: pair[0])
+        return replace(best.answer, cached=CachePolicy.SEMANTIC) if nearest >= ALIKE else None
 
-    def keep(self, question: str, situation: Situation, answer: Answer, vector: Sequence[float] = ()) -> None:
+    def keep(self, question: str, situation: Situation, answer: Answer) -> None:
         """Remember an answer; the oldest ones make room."""
         if self.policy is CachePolicy.OFF:
             return
@@ -141,7 +141,7 @@ class AnswerMemory:
         self._shelves.move_to_end(situation.tenant)
         while len(self._shelves) > MOST_TENANTS:
             self._shelves.popitem(last=False)
-        made = Remembered(question, replace(answer, passages=()), tuple(vector))
+        made = Remembered(question, replace(answer, passages=()))
         key = (situation, normal(question))
         if key in shelf.answers:
             shelf.size_bytes -= shelf.answers.pop(key).size_bytes
@@ -164,12 +164,6 @@ def print_of(passage: Passage) -> str:
     """A short digest of all that a passage brings into an answer: its text, headings, and title."""
     said = "\x1f".join((passage.chunk.text, *passage.chunk.heading_path, passage.title, passage.uri))
     return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
-
-
-def cosine(left: Sequence[float], right: Sequence[float]) -> float:
-    """The cosine of two vectors; 0 for one of no length."""
-    size = math.hypot(*left) * math.hypot(*right)
-    return sum(a * b for a, b in zip(left, right, strict=True)) / size if size else 0.0
 
 
 def same_facts(one: str, other: str) -> bool:

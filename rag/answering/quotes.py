@@ -89,19 +89,22 @@ async def choose(
     found = [each for each in candidates(passages) if not echoes(question, each)]
     if not found:
         return Selection(())
-    who = {"reader": reader, "epoch": epoch}
+
+    async def near(sentences: Sequence[Sentence]) -> list[float]:
+        readings = [each.reading for each in sentences]
+        (cosines,) = await vectors.similarity([question], readings, side="query", reader=reader, epoch=epoch)
+        return cosines
+
     if is_described(question):
         spans = bridges(question, [Step.of(each.passage, each.sentence) for each in found])
         if spans.broken:
             return Selection(())
         if len(spans.pairs) == 1:
             (pair,) = spans.pairs
-            (near,) = await vectors.similarity([question], [each.sentence.reading for each in pair], **who)
-            return in_two_steps(question, pair, near, rarity(question, found))
+            cosines = await near([each.sentence for each in pair])
+            return in_two_steps(question, pair, cosines, rarity(question, found))
     found = shortlist(question, found)
-    readings = [each.sentence.reading for each in found]
-    (similarities,) = await vectors.similarity([question], readings, **who)
-    return select(question, found, similarities, limit=limit)
+    return select(question, found, await near([each.sentence for each in found]), limit=limit)
 
 
 def in_two_steps(

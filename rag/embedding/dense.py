@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,12 @@ import torch
 
 from rag.embedding import plain
 from rag.embedding.embedder import Vectors
+from rag.embedding.files import said
 from rag.embedding.graph import Graph, GraphEncoder, open_graph
 from rag.embedding.heap import keep_freed_memory
 from rag.embedding.int8 import VNNI_FLAGS, Features, Int8Encoder, obstacle, watched
 from rag.embedding.model import Model
+from rag.embedding.prompts import Prompts, prompts_of
 from rag.embedding.tokens import TokenCounter, reading_tokenizer
 from rag.errors import ModelError
 
@@ -48,6 +49,7 @@ class DenseEmbedder:
     `dimensions`: numbers kept of each vector, made unit length again; 0 keeps all. Raises ModelError when the
     folder holds no model, has fewer dimensions, or cannot run in the wished `dtype` here. `runtime`: torch,
     or onnx and openvino for a graph that lies in the folder. `batch_tokens`: 0 for BATCH_TOKENS.
+    `prompts`: what stands before a text; None: as the model's files or its family say.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class DenseEmbedder:
         threads: int = 0,
         batch_tokens: int = 0,
         runtime: str = "torch",
+        prompts: Prompts | None = None,
     ) -> None:
         self.name = name or folder.name
         self.device = "cuda" if torch.cuda.is_available() and runtime == "torch" else "cpu"
@@ -71,11 +74,12 @@ class DenseEmbedder:
         self._at_once = threads if self.device == "cpu" and runtime == "torch" else 1
         self._passes = ThreadPoolExecutor(self._at_once, "embed")
         self._counter, self._tokenizer = TokenCounter(folder), reading_tokenizer(folder)
+        self.prompts = prompts or prompts_of(folder)
         self._queries: OrderedDict[tuple[str, str], Vectors] = OrderedDict()
         wanted = choose_dtype(dtype, self.device) if runtime == "torch" else "float32"
         model = load(folder, self.device, "float32" if wanted == "int8" else wanted)
         self.library = model.library
-        self._prompts, self._pad = model.prompts, model.pad
+        self._pad = model.pad
         self._modules: list[Callable[[Features], Features]] = list(model.modules)
         self.full_dim = model.dim
         self.dim = self._checked(dimensions)
@@ -167,7 +171,7 @@ class DenseEmbedder:
 
     def _ids(self, texts: Sequence[str], side: str) -> list[list[int]]:
         """Token ids as the model reads them: its prompt for that side first, cut to its length."""
-        prompt = self._prompts.get(side) or ""
+        prompt = self.prompts.query if side == "query" else self.prompts.document
         return [each.ids for each in self._tokenizer.encode_batch_fast([prompt + text for text in texts])]
 
     def _forward(self, ids: Sequence[Sequence[int]]) -> Vectors:
@@ -233,4 +237,4 @@ def cpu_flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
 def marks_of(folder: Path) -> set[str]:
     """The names of the settings in a model's own files."""
     files = (folder / "config.json", folder / "config_sentence_transformers.json")
-    return {name for file in files if file.exists() for name in json.loads(file.read_text("utf-8"))}
+    return {name for file in files for name in said(file)}

@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.embedding.prompts import Prompts
+
 Vectors = NDArray[np.float32]
 
 
@@ -27,6 +29,11 @@ class Embedder(Protocol):
     @property
     def dtype(self) -> str:
         """The number format of the weights in use."""
+        ...
+
+    @property
+    def prompts(self) -> Prompts:
+        """What stands before a text."""
         ...
 
     @property

@@ -6,7 +6,6 @@ by adding weights drawn at random. So their files must say what they are.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer, SparseEncoder, __version__
 
+from rag.embedding.files import said
 from rag.embedding.model import Model
 from rag.errors import ModelError
 
@@ -33,7 +33,6 @@ def load(folder: Path, device: str, dtype: str) -> Model:
     return Model(
         modules=tuple(model),
         encoder=model[0].auto_model,
-        prompts=model.prompts,
         pad=int(model.tokenizer.pad_token_id or 0),
         dim=int(model.get_embedding_dimension()),
         library=f"sentence-transformers {__version__}, torch {torch.__version__}",
@@ -78,13 +77,3 @@ class Declared:
         self.is_bare = not (folder / "modules.json").exists()
         self.kind = str(said(folder / "config_sentence_transformers.json").get("model_type", ""))
         self.architecture = str(next(iter(said(folder / "config.json").get("architectures") or ()), ""))
-
-
-def said(file: Path) -> dict[str, Any]:
-    """The settings in a file; none without it. Raises ModelError for a damaged one."""
-    try:
-        return dict(json.loads(file.read_text("utf-8")))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{file} cannot be read: {error}; fetch the model again") from None

@@ -1,8 +1,8 @@
-"""What the files of an embedder become: modules to run in turn, and what to put before a text."""
+"""What the files of an embedder become: modules to run in turn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,11 @@ from rag.embedding.int8 import Features
 class Model:
     """`modules` take ids and mask to "sentence_embedding", shape (rows, dim); the first one is the encoder.
 
-    `encoder`: its network, in the shape that Int8Encoder reads. `prompts`: by side, query or document.
+    `encoder`: its network, in the shape that Int8Encoder reads.
     """
 
     modules: tuple[Callable[[Features], Features], ...]
     encoder: Any
-    prompts: Mapping[str, str]
     pad: int
     dim: int
     library: str

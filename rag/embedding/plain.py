@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from rag.embedding.bert import Bert, mean_of_tokens
+from rag.embedding.files import modules_of, said
 from rag.embedding.model import Model
 from rag.errors import ModelError
 
@@ -55,7 +55,6 @@ def load(folder: Path) -> Model | None:
     try:
         if not is_plain(folder):
             return None
-        about = said(folder / "config_sentence_transformers.json")
         config = said(folder / "config.json")
         encoder = Bert(config, load_file(folder / "model.safetensors"))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -66,7 +65,6 @@ def load(folder: Path) -> Model | None:
     return Model(
         modules=(encoder, mean_of_tokens),
         encoder=encoder,
-        prompts=about.get("prompts", {}),
         pad=0,
         dim=config["hidden_size"],
         library=f"torch {torch.__version__}",
@@ -75,7 +73,7 @@ def load(folder: Path) -> Model | None:
 
 def is_plain(folder: Path) -> bool:
     """Whether every file says what is expected and no more. KeyError, ValueError or TypeError: neither."""
-    modules = json.loads((folder / "modules.json").read_text("utf-8"))
+    modules = modules_of(folder)
     kinds = [each["type"].rsplit(".", 1)[-1] for each in modules]
     if kinds not in MODULES or not all(each["type"].startswith("sentence_transformers.") for each in modules):
         return False
@@ -96,9 +94,3 @@ def is_plain(folder: Path) -> bool:
         and {key: config[key] for key in KIND} == KIND
         and config.get("position_embedding_type", "absolute") == "absolute"
     )
-
-
-def said(file: Path) -> dict[str, Any]:
-    """What a file of settings holds; nothing where there is none."""
-    fields: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
-    return fields

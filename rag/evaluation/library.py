@@ -17,6 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from rag.answering.events import Event
 from rag.answering.sentences import is_table, sentences
 from rag.assembly import System, open_system
+from rag.embedding.prompts import prompts_of
 from rag.embedding.tokens import TokenCounter
 from rag.errors import BadRequest, IndexUnavailable
 from rag.evaluation.benchmark import Benchmark, Row
@@ -231,7 +232,8 @@ def budget_of(settings: Settings) -> Budget:
     folder = Path(settings.embedding.model)
     if not folder.is_dir():
         folder = locate(entry(settings.embedding.model, settings.home), settings.home)
-    counter = TokenCounter(folder)
+    prompt = prompts_of(folder, document=settings.embedding.document_prompt).document
+    counter = TokenCounter(folder, prompt)
     return Budget(counter, min(settings.ingest.chunk_tokens, counter.budget))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +12,8 @@ import torch
 
 from rag.embedding.dense import DenseEmbedder
 from rag.embedding.embedder import Embedder
+from rag.embedding.prompts import prompts_of
+from rag.embedding.scale import BUNDLED_NAME, Scale, Side, measured
 from rag.embedding.sparse import SparseEncoder, TermEncoder
 from rag.errors import ModelError, UnknownModel
 from rag.models.lockfile import entry, locate
@@ -30,12 +32,13 @@ Encoder = TypeVar("Encoder")
 class Encoders:
     """The models of one index; `tokens` None: no late interaction.
 
-    `sha256`: of the embedder's weights. `sparse_made_by`, `late_made_by`: name and weights of the others;
-    empty: BM25, and none.
+    `sha256`: of the embedder's weights. `scales`: what its cosines mean, by the side of the left text.
+    `sparse_made_by`, `late_made_by`: name and weights of the others; empty: BM25, and none.
     """
 
     embedder: Embedder
     sha256: str
+    scales: Mapping[Side, Scale]
     sparse: TermEncoder
     sparse_made_by: str = ""
     tokens: TokenEncoder | None = None
@@ -48,7 +51,7 @@ class Encoders:
             sparse = f"{self.sparse_made_by}, reads {self.sparse.max_tokens} tokens"
         if self.tokens:
             tokens = f"{self.late_made_by}, reads {self.tokens.max_tokens} tokens"
-        return {"sparse": sparse, "late_interaction": tokens}
+        return {"sparse": sparse, "late_interaction": tokens, "prompts": self.embedder.prompts.told}
 
 
 def open_encoders(settings: EmbeddingSettings, home: Path) -> Encoders:
@@ -64,10 +67,18 @@ def open_encoders(settings: EmbeddingSettings, home: Path) -> Encoders:
         threads=threads,
         batch_tokens=settings.batch_tokens,
         runtime=settings.runtime,
+        prompts=prompts_of(folder, query=settings.query_prompt, document=settings.document_prompt),
     )
     sparse, sparse_made_by = open_sparse(settings.sparse, home, threads)
     tokens, late_made_by = open_late(settings.late_interaction, home, threads)
-    return Encoders(embedder, sha256, sparse, sparse_made_by, tokens, late_made_by)
+    return Encoders(embedder, sha256, scales(embedder, sha256), sparse, sparse_made_by, tokens, late_made_by)
+
+
+def scales(embedder: Embedder, sha256: str) -> Mapping[Side, Scale]:
+    """What the embedder's cosines mean: known of the bundled one, measured of any other."""
+    if sha256 == entry(BUNDLED_NAME).sha256:
+        return {"query": Scale(), "document": Scale()}
+    return measured(embedder)
 
 
 def open_sparse(model: str, home: Path, threads: int) -> tuple[TermEncoder, str]:

@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rag.child import Inbox, Request, answer, answer_together
 from rag.embedding.embedder import Embedder
 from rag.embedding.embedder import Vectors as Matrix
 from rag.embedding.kept import KeptVectors
+from rag.embedding.scale import Side
 from rag.errors import BadRequest, DiskFull
 from rag.settings import EmbeddingSettings, StoreSettings
 from rag.store.access import Access
@@ -191,6 +194,8 @@ class IndexService:
             "recipe": self._stamp.recipe,
             "max_tokens": self._embedder.max_tokens,
             "library": self._embedder.library,
+            "scale": self._encoders.scales["query"].told,
+            "answers_found": self._encoders.scales["query"].found,
             **self._encoders.described(),
             **self._points.info(),
         }
@@ -226,14 +231,20 @@ class IndexService:
         return [(key, score / len(tokens)) for key, score in found]
 
     def similarity(
-        self, left: list[str], right: list[str], reader: str = "", epoch: str = ""
+        self, left: list[str], right: list[str], side: Side = "document", reader: str = "", epoch: str = ""
     ) -> list[list[float]]:
         if not left or not right:
             return [[] for _ in left]
-        texts = [*left, *right]
+        texts = [*left, *right] if side == "document" else right
         vectors = self._kept.of(texts, reader=reader, epoch=epoch) if reader else self._sentences(texts)
-        cosines: list[list[float]] = (vectors[: len(left)] @ vectors[len(left) :].T).tolist()
-        return cosines
+        asked = vectors[: len(left)] if side == "document" else self._questions(left, reader)
+        cosines = asked @ vectors[-len(right) :].T
+        read: list[list[float]] = self._encoders.scales[side](cosines).tolist()
+        return read
+
+    def _questions(self, texts: Sequence[str], reader: str) -> Matrix:
+        """The vectors of questions, remembered for that reader."""
+        return np.stack([self._embedder.embed_query(text, tenant=reader or None) for text in texts])
 
     def _sentences(self, texts: Sequence[str]) -> Matrix:
         return self._embedder.embed_documents(texts, batch_tokens=SENTENCES_AT_ONCE)
@@ -267,6 +278,7 @@ class IndexService:
             recipe,
             encoders.sparse_made_by,
             encoders.late_made_by,
+            embedder.prompts.document,
         )
         theirs = read_stamp(folder)
         if theirs is None:

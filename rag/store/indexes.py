@@ -94,6 +94,7 @@ def recipe_of(settings: Settings) -> Recipe:
     return {
         "model": settings.embedding.model,
         "dimensions": settings.embedding.dimensions,
+        "document_prompt": settings.embedding.document_prompt,
         "quantisation": settings.store.quantisation,
         "chunk_tokens": settings.ingest.chunk_tokens,
         "terms": settings.embedding.sparse or TERMS,
@@ -107,7 +108,9 @@ def index_worker(settings: Settings, generation: Generation) -> SharedWorker:
     # Whoever may list processes sees this; the address of the database may hold a password.
     store = settings.store.model_dump(mode="json", exclude={"database_url"})
     made = generation.recipe
-    embedding |= {name: made[name] for name in ("model", "dimensions") if name in made}
+    embedding |= {name: made[name] for name in ("model", "dimensions", "document_prompt") if name in made}
+    if embedding["model"] != settings.embedding.model:
+        embedding["query_prompt"] = None  # that is of the model to come
     terms = made.get("terms", TERMS)
     embedding["sparse"] = "" if terms == TERMS else terms
     embedding["late_interaction"] = made.get("late_interaction", "")

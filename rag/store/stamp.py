@@ -19,6 +19,7 @@ class Stamp:
     """What the vectors of an index were made with. `recipe` is the caller's: how documents were cut.
 
     `sparse` and `late`: name and weights of a learned sparse encoder and of a token encoder; empty: none.
+    `prompt`: what stood before every passage.
 
     `dtype` is of the process that made the index. Vectors of the same model in other number formats may join
     them: their cosines to each other are .99 and more.
@@ -32,6 +33,7 @@ class Stamp:
     recipe: str = ""
     sparse: str = ""
     late: str = ""
+    prompt: str = ""
 
     def check(self, ours: Stamp, folder: Path) -> None:
         """Raises IndexUnavailable when `ours` makes vectors that must not meet those of this index."""
@@ -44,6 +46,9 @@ class Stamp:
                 )
         elif self.dim != ours.dim:
             made, now = f"{self.dim} numbers a vector", f"embedding.dimensions leaves {ours.dim}"
+        elif self.prompt != ours.prompt:
+            made = f"{self.prompt!r} before every passage"
+            now = f"it is {ours.prompt!r} (embedding.document_prompt)"
         elif self.quantisation != ours.quantisation:
             made = f"store.quantisation {self.quantisation!r}"
             now = f"it is {ours.quantisation!r}"

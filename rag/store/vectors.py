@@ -94,12 +94,19 @@ class Vectors(Protocol):
         ...
 
     async def similarity(
-        self, left: Sequence[str], right: Sequence[str], *, reader: str = "", epoch: str = ""
+        self,
+        left: Sequence[str],
+        right: Sequence[str],
+        *,
+        side: Literal["query", "document"] = "document",
+        reader: str = "",
+        epoch: str = "",
     ) -> list[list[float]]:
-        """The cosine of every text on the left with every text on the right.
+        """The cosine of every text on the left with every text on the right, as the bundled embedder would
+        measure it: limits hold whatever embedder is in use (rag/embedding/scale.py).
 
-        `reader`: for whom the vectors are kept, by tenant and rights, until the `epoch` of removals changes;
-        "": they are not.
+        `side`: what the texts on the left are; those on the right are documents. `reader`: for whom the
+        vectors are kept, by tenant and rights, until the `epoch` of removals changes; "": they are not.
         """
         ...
 
@@ -186,9 +193,15 @@ class IndexVectors:
         return Legs(near, matching, reply["embed_s"], reply["search_s"], reply["terms"], late)
 
     async def similarity(
-        self, left: Sequence[str], right: Sequence[str], *, reader: str = "", epoch: str = ""
+        self,
+        left: Sequence[str],
+        right: Sequence[str],
+        *,
+        side: Literal["query", "document"] = "document",
+        reader: str = "",
+        epoch: str = "",
     ) -> list[list[float]]:
-        texts = {"left": list(left), "right": list(right)}
+        texts = {"left": list(left), "right": list(right), "side": side}
         reply: list[list[float]] = await self._caller.call(
             "similarity", timeout_s=WRITE_TIMEOUT_S, **texts, reader=reader, epoch=epoch
         )

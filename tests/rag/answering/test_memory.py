@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
 from rag.answering.memory import AnswerMemory, CachePolicy, Situation, recipe_of, same_facts
 from rag.settings import AnsweringSettings
+from rag.store.vectors import Vectors
 from rag.types import Answer, Chunk, Cost, Outcome, Passage, Principal, Tier, Usage
 
 PASSAGE = Passage(Chunk("c", 0, "Leave is 28 days."), "d", 1, "Leave", "/l", 0.9)
@@ -24,9 +28,24 @@ def situation(
     return Situation.of(reader, tier, recipe, passages or (PASSAGE,))
 
 
+class Levels:
+    """Cosines that are given."""
+
+    def __init__(self, cosines: Sequence[float]) -> None:
+        self.cosines = list(cosines)
+
+    async def similarity(self, left: Sequence[str], right: Sequence[str]) -> list[list[float]]:
+        assert (len(left), len(right)) == (1, len(self.cosines))
+        return [self.cosines]
+
+
+def alike(memory: AnswerMemory, question: str, where: Situation, *, cosine: float = 1.0) -> Answer | None:
+    return asyncio.run(memory.find_alike(question, where, cast(Vectors, Levels([cosine]))))
+
+
 def memory(policy: CachePolicy = CachePolicy.EXACT, **bounds: int) -> AnswerMemory:
     made = AnswerMemory(policy, **bounds)
-    made.keep(QUESTION, situation(), ANSWER, [1.0, 0.0])
+    made.keep(QUESTION, situation(), ANSWER)
     return made
 
 
@@ -51,7 +70,7 @@ def test_the_same_question_in_the_same_situation_gets_the_answer_and_is_told_so(
 )
 def test_anything_else_that_the_answer_depends_on_makes_it_another_question(other: Situation) -> None:
     assert memory().find(QUESTION, other) is None
-    assert memory(CachePolicy.SEMANTIC).find_alike(QUESTION, [1.0, 0.0], other) is None
+    assert alike(memory(CachePolicy.SEMANTIC), QUESTION, other) is None
 
 
 def test_off_keeps_nothing() -> None:
@@ -89,10 +108,19 @@ def test_one_tenant_cannot_drive_out_the_answers_of_another() -> None:
 
 def test_a_question_in_other_words_is_found_by_meaning_only_where_that_is_wanted() -> None:
     asked = "How long is the leave?"
-    found = memory(CachePolicy.SEMANTIC).find_alike(asked, [0.99, 0.05], situation())
+    found = alike(memory(CachePolicy.SEMANTIC), asked, situation(), cosine=0.96)
     assert found is not None and found.cached == "semantic"
-    assert memory(CachePolicy.SEMANTIC).find_alike(asked, [0.5, 0.8], situation()) is None
-    assert memory().find_alike(asked, [1.0, 0.0], situation()) is None
+    assert alike(memory(CachePolicy.SEMANTIC), asked, situation(), cosine=0.94) is None
+    assert alike(memory(), asked, situation()) is None
+
+
+def test_of_several_questions_the_nearest_is_taken() -> None:
+    made = memory(CachePolicy.SEMANTIC)
+    made.keep("How long would leave be?", situation(), replace(ANSWER, text="Another."))
+    found = asyncio.run(
+        made.find_alike("How long is the leave?", situation(), cast(Vectors, Levels([0.97, 0.99])))
+    )
+    assert found is not None and found.text == "Another."
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,13 @@ class Levels:
         self.asked = 0
 
     async def similarity(
-        self, left: Sequence[str], right: Sequence[str], *, reader: str = "", epoch: str = ""
+        self,
+        left: Sequence[str],
+        right: Sequence[str],
+        *,
+        side: str = "document",
+        reader: str = "",
+        epoch: str = "",
     ) -> list[list[float]]:
         self.asked += len(right)
         return [[self.level] * len(right) for _ in left]

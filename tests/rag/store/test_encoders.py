@@ -213,6 +213,7 @@ def test_the_index_process_finds_by_learned_terms_and_scores_again_by_tokens(
     for changed, told in (
         ({}, "sparse vectors of splade-tiny@"),
         ({"sparse": str(splade)}, "token vectors of colbert-tiny@"),
+        ({"document_prompt": "passage: "}, "'' before every passage and it is 'passage: '"),
     ):
         with pytest.raises(IndexUnavailable, match=rf"{told}.*`rag reindex`"):
             IndexService(str(tmp_path), {"min_free_bytes": 0}, {"dtype": "float32", **changed})
