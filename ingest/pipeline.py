@@ -21,10 +21,10 @@ from ingest.sources.source import Changes, Source
 from ingest.upkeep import Upkeep
 from rag.cost.accountant import Accountant
 from rag.cost.meter import Work
-from rag.embedding.prompts import prompts_of
+from rag.embedding.prompts import prompts_for
 from rag.embedding.tokens import TokenCounter
 from rag.errors import SourceError
-from rag.models.lockfile import entry, locate
+from rag.models.lockfile import folder_of
 from rag.settings import IngestSettings, Settings
 from rag.store.catalog import Catalog
 from rag.store.generations import Generation, Generations, Recipe, check, differences
@@ -249,8 +249,8 @@ class Pipeline:
         However it ends, its work is in the ledger then.
         """
         recipe = {**recipe_of(self.settings), **generation.recipe}
-        folder = model_folder(recipe["model"], self.settings.home)
-        tokens = chunk_tokens(recipe, folder)
+        folder = folder_of(recipe["model"], self.settings.home)
+        tokens = chunk_tokens(recipe, self.settings.home)
         ingest = self.settings.ingest.model_copy(update={"chunk_tokens": tokens})
         runner = self._runner(ingest, self.settings.home, folder)
         async with opened(self.jobs, self.queue, runner, shelf, wanted, listener, only=only) as run:
@@ -283,17 +283,11 @@ def refuse_a_sudden_end(changes: Changes, plan: Plan, wanted: Wanted) -> None:
         )
 
 
-def model_folder(model: str, home: Path) -> Path:
-    """The folder of an embedder, whose tokenizer measures the chunks."""
-    folder = Path(model)
-    return folder if folder.is_dir() else locate(entry(model, home), home)
-
-
-def chunk_tokens(recipe: Recipe, folder: Path) -> int:
+def chunk_tokens(recipe: Recipe, home: Path) -> int:
     """Tokens of a chunk: as the recipe wants, and so many that the embedder reads all behind its prompt."""
     wanted = int(recipe["chunk_tokens"])
-    prompt = prompts_of(folder, document=recipe["document_prompt"]).document
-    return min(wanted, TokenCounter(folder, prompt).budget) if prompt else wanted
+    prompt = prompts_for(recipe["model"], home, document=recipe["document_prompt"]).document
+    return min(wanted, TokenCounter(folder_of(recipe["model"], home), prompt).budget) if prompt else wanted
 
 
 __all__ = ["Pipeline", "Wanted"]

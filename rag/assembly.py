@@ -22,8 +22,8 @@ from rag.conversations.erasure import forget_gone
 from rag.cost.accountant import Accountant
 from rag.cost.lookups import Lookup, booked
 from rag.engine.generator import Generator
-from rag.errors import Forbidden, NotFound, SettingsError, UnknownModel
-from rag.models.lockfile import Entry, locate
+from rag.errors import Forbidden, NotFound, RagError, SettingsError, UnknownModel
+from rag.models.lockfile import Entry, folder_of, locate
 from rag.models.verification import verify
 from rag.observability.metering import metered
 from rag.rendering import PageImages
@@ -250,13 +250,17 @@ def page_worker(settings: Settings) -> Worker:
 
 def rerank_worker(settings: Settings) -> Worker | None:
     """The child that reads the best passages again; None without a model. Raises SettingsError."""
-    folder = settings.retrieval.reranker
-    if not folder:
+    model = settings.retrieval.reranker
+    if not model:
         return None
-    if not Path(folder).is_dir():
-        raise SettingsError(f"retrieval.reranker is {folder!r}: there is no such folder")
+    try:
+        found = folder_of(model, settings.home).is_dir()
+    except RagError as error:
+        raise SettingsError(f"retrieval.reranker is {model!r}, which is no folder; {error}") from None
+    if not found:
+        raise SettingsError(f"retrieval.reranker is {model!r}: there is no such folder")
     runtime, threads = settings.retrieval.reranker_runtime, settings.embedding.threads
-    config = {"folder": folder, "threads": threads, "runtime": runtime}
+    config = {"model": model, "home": str(settings.home.resolve()), "threads": threads, "runtime": runtime}
     return Worker("rag.retrieval.cross_encoder:RerankService", config, name="rerank")
 
 

@@ -163,7 +163,7 @@ class RetrievalSettings(Section):
     limit: int = Field(8, gt=0, description="passages handed to the answer")
     dense_weight: float = Field(0.4, ge=0, le=1, description="weight of the dense leg before the evidence")
     reranker: str = Field(
-        "", description="folder of a cross-encoder (sentence-transformers) that reads the best 20 again"
+        "", description="a cross-encoder, name or folder, that reads the best 20 passages again"
     )
     reranker_runtime: Literal["torch", "onnx", "openvino"] = Field(
         "torch", description="onnx, openvino: from a graph in the model's folder, int8 where there is one"
@@ -404,6 +404,20 @@ class Settings(BaseSettings):
         "url_prices, context, max_tokens, slots, deadline_s, egress",
     )
     routing: RoutingSettings = RoutingSettings()
+
+    def named_models(self) -> dict[str, str]:
+        """The models of this machine that are in use, by the setting that names them."""
+        tiers = {
+            f"tiers.{name}.model": tier.model for name, tier in self.tiers.items() if tier.kind == "local"
+        }
+        named = {
+            "engine.model": "" if self.engine.url else self.engine.model,
+            "embedding.model": self.embedding.model,
+            "embedding.sparse": self.embedding.sparse,
+            "embedding.late_interaction": self.embedding.late_interaction,
+            "retrieval.reranker": self.retrieval.reranker,
+        }
+        return {setting: model for setting, model in (named | tiers).items() if model}
 
     @classmethod
     def settings_customise_sources(

@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from rag.api.state import Asker, Running
 from rag.embedding.tokens import TokenCounter
 from rag.errors import BadRequest, ContextTooLong, UnknownModel
-from rag.models.lockfile import entry, locate
+from rag.models.lockfile import folder_of
 from rag.wire import Embedding, Embeddings, EmbeddingsRequest, EmbeddingUsage
 
 router = APIRouter(prefix="/v1")
@@ -57,5 +57,4 @@ def written(vector: np.ndarray, form: str) -> list[float] | str:
 @lru_cache(maxsize=4)
 def counter_of(model: str, home: Path) -> TokenCounter:
     """Counts tokens as the embedder of these settings does."""
-    folder = Path(model)
-    return TokenCounter(folder if folder.is_dir() else locate(entry(model, home), home))
+    return TokenCounter(folder_of(model, home))

@@ -17,6 +17,7 @@ TASKS = {
     "embedder": "feature-extraction",
     "sparse-encoder": "feature-extraction",
     "token-encoder": "feature-extraction",
+    "cross-encoder": "text-ranking",
 }
 
 

@@ -71,10 +71,8 @@ class ModelLine:
 
 
 def is_in_use(entry: Entry, settings: Settings) -> bool:
-    """Whether the settings name it: as the engine's, a tier's of this machine, or for vectors."""
-    here = "" if settings.engine.url else settings.engine.model
-    tiers = (tier.model for tier in settings.tiers.values() if tier.kind == "local")
-    return entry.name in (here, settings.embedding.model, *tiers)
+    """Whether a setting names it."""
+    return entry.name in settings.named_models().values()
 
 
 def state_of(entry: Entry, home: Path) -> tuple[str, Path | None]:

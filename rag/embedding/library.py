@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer, SparseEncoder, __version__
 
-from rag.embedding.files import said
+from rag.embedding.files import kind_of
 from rag.embedding.model import Model
 from rag.errors import ModelError
 
@@ -41,8 +41,7 @@ def load(folder: Path, device: str, dtype: str) -> Model:
 
 def load_sparse(folder: Path) -> SparseEncoder:
     """The sparse encoder of a folder. Raises ModelError when it holds none."""
-    about = Declared(folder)
-    if about.kind != "SparseEncoder" and not (about.is_bare and about.architecture.endswith("ForMaskedLM")):
+    if kind_of(folder) != "sparse-encoder":
         raise ModelError(
             f"{folder} holds no learned sparse encoder: neither a SparseEncoder of sentence-transformers "
             "nor a masked language model"
@@ -52,8 +51,7 @@ def load_sparse(folder: Path) -> SparseEncoder:
 
 def load_late(folder: Path) -> MultiVectorEncoder:
     """The token encoder of a folder. Raises ModelError when it holds none."""
-    about = Declared(folder)
-    if about.kind not in ("MultiVectorEncoder", "ColBERT") and about.architecture != "HF_ColBERT":
+    if kind_of(folder) != "token-encoder":
         raise ModelError(
             f"{folder} holds no token encoder: neither a MultiVectorEncoder of sentence-transformers nor a "
             "ColBERT of PyLate or of Stanford"
@@ -68,12 +66,3 @@ def opened(kind: Any, folder: Path) -> Any:
         return kind(str(folder), device=device, local_files_only=True, trust_remote_code=False).eval()
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder} does not load as a {kind.__name__}: {error}") from None
-
-
-class Declared:
-    """What the files of a folder say that it holds; empty words where they say nothing."""
-
-    def __init__(self, folder: Path) -> None:
-        self.is_bare = not (folder / "modules.json").exists()
-        self.kind = str(said(folder / "config_sentence_transformers.json").get("model_type", ""))
-        self.architecture = str(next(iter(said(folder / "config.json").get("architectures") or ()), ""))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from rag.embedding.files import said
+from rag.models.lockfile import entry, folder_of
 
 FAMILIES = Path(__file__).with_name("prompts.toml")
 # In the order in which sentence-transformers looks for them.
@@ -33,17 +35,31 @@ class Prompts:
         return f"questions begin with {self.query!r}, passages with {self.document!r} ({self.said_by})"
 
 
-def prompts_of(folder: Path, *, query: str | None = None, document: str | None = None) -> Prompts:
-    """The words of a model: as set, else as its files say, else as is known of its family.
+def prompts_of(
+    folder: Path, *, query: str | None = None, document: str | None = None, called: str = ""
+) -> Prompts:
+    """The words of a model: as set, else as its files say, else as is known of its family, by the name that
+    it is `called` or its folder has.
 
     Raises ModelError when the files cannot be read.
     """
-    found = of_files(folder) or of_family(folder) or Prompts()
+    found = of_files(folder) or of_family([called, *folder.parts[-FOLDERS:]]) or Prompts()
     if query is not None:
         found = replace(found, query=query, said_by="set")
     if document is not None:
         found = replace(found, document=document, said_by="set")
     return found if found.query or found.document else Prompts()
+
+
+def prompts_for(model: str, home: Path, *, query: str | None = None, document: str | None = None) -> Prompts:
+    """The same for what a setting means: a folder, or a model of models.lock, which may be called otherwise
+    than its family."""
+    folder = folder_of(model, home)
+    if folder != Path(model):
+        pinned = entry(model, home)
+        query = pinned.query_prompt or None if query is None else query
+        document = pinned.document_prompt or None if document is None else document
+    return prompts_of(folder, query=query, document=document)
 
 
 def of_files(folder: Path) -> Prompts | None:
@@ -56,11 +72,11 @@ def of_files(folder: Path) -> Prompts | None:
     return Prompts(query, document, "the model's files") if query or document else None
 
 
-def of_family(folder: Path) -> Prompts | None:
-    """What is known of models of that name; None for any other."""
-    names = [name.lower() for name in folder.parts[-FOLDERS:]]
+def of_family(names: Iterable[str]) -> Prompts | None:
+    """What is known of models of one of these names; None for any other."""
+    lower = [name.lower() for name in names]
     for family, known in families().items():
-        if any(re.search(known["folder"], name) for name in names):
+        if any(re.search(known["name"], name) for name in lower):
             said_by = f"known of {family}"
             return Prompts(known.get("query", ""), known.get("document", ""), said_by)
     return None

@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from rag.answering.events import Event
 from rag.answering.sentences import is_table, sentences
 from rag.assembly import System, open_system
-from rag.embedding.prompts import prompts_of
+from rag.embedding.prompts import prompts_for
 from rag.embedding.tokens import TokenCounter
 from rag.errors import BadRequest, IndexUnavailable
 from rag.evaluation.benchmark import Benchmark, Row
@@ -25,7 +25,7 @@ from rag.evaluation.desk import Desk, named, unknown
 from rag.evaluation.measuring import measured
 from rag.evaluation.record import Record
 from rag.models.gates import Binding
-from rag.models.lockfile import entry, locate
+from rag.models.lockfile import folder_of
 from rag.sdk.knowledge import Kind, Progress
 from rag.settings import Settings
 from rag.store.catalog import Catalog
@@ -229,10 +229,9 @@ class Budget:
 
 def budget_of(settings: Settings) -> Budget:
     """The budget of the embedder in the settings."""
-    folder = Path(settings.embedding.model)
-    if not folder.is_dir():
-        folder = locate(entry(settings.embedding.model, settings.home), settings.home)
-    prompt = prompts_of(folder, document=settings.embedding.document_prompt).document
+    folder = folder_of(settings.embedding.model, settings.home)
+    set_ = settings.embedding.document_prompt
+    prompt = prompts_for(settings.embedding.model, settings.home, document=set_).document
     counter = TokenCounter(folder, prompt)
     return Budget(counter, min(settings.ingest.chunk_tokens, counter.budget))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +12,15 @@ import typer
 
 from rag.errors import BadRequest, RagError
 from rag.models import hub, intake
+from rag.models.hub import Progress
 from rag.models.intake import Keep, Wish
 from rag.models.lockfile import LOCK, Entry, entry, load_lock, locate, read_lock
 from rag.models.quantise import KINDS
 from rag.models.quantise import quantise as make_smaller
+from rag.models.repository import is_repository, listed, pull_folder
 from rag.models.shelf import Shelf
 from rag.models.templates import families
 from rag.models.verification import verify as check
-from rag.settings import Settings
 from rag.terminal import echo_json, settings_of
 
 models = typer.Typer(
@@ -32,6 +34,18 @@ Licence = Annotated[str, typer.Option(help="Its licence, where the file does not
 Template = Annotated[
     str, typer.Option(help=f"Its chat template, where it is not recognised: {', '.join(families())}.")
 ]
+
+Graphs = Annotated[
+    bool, typer.Option("--graphs", help="Of an encoder, also what ONNX Runtime and OpenVINO compute.")
+]
+# The setting that names a model of a kind, and what is to be done after a change of it.
+USED_BY = {
+    "generator": ("engine.model", ""),
+    "embedder": ("embedding.model", ", then rag reindex"),
+    "sparse-encoder": ("embedding.sparse", ", then rag reindex"),
+    "token-encoder": ("embedding.late_interaction", ", then rag reindex"),
+    "cross-encoder": ("retrieval.reranker", ""),
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -66,59 +80,78 @@ def verify(
 @models.command()
 def add(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(help="A GGUF file on this machine.")],
+    path: Annotated[Path, typer.Argument(help="A GGUF file, or the folder of an encoder.")],
     name: NewName = "",
     licence: Licence = "",
     template: Template = "",
+    graphs: Graphs = False,
     link: Annotated[bool, typer.Option("--link/--copy", help="Leave the file where it is.")] = False,
 ) -> None:
-    """Enter a local GGUF file: it is looked at, copied (or linked to) and pinned by its digest."""
+    """Enter a local GGUF file, or the folder of an embedder, cross-encoder, SPLADE or ColBERT: it is looked
+    at, copied (or linked to) and pinned by its digests."""
     settings, keep = settings_of(context), Keep.LINK if link else Keep.COPY
-    tell(intake.add(Shelf(settings.home), path, Wish(name, licence, template), keep=keep), settings)
+    tell(intake.add(Shelf(settings.home), path, Wish(name, licence, template, graphs), keep=keep))
 
 
 @models.command()
 def pull(
     context: typer.Context,
     what: Annotated[
-        str, typer.Argument(metavar="ORG/REPO/FILE|URL", help="A file of a hub, or its address.")
+        str,
+        typer.Argument(
+            metavar="ORG/REPO[/FILE]|URL",
+            help="A GGUF file of a hub, its address, or an encoder's repository.",
+        ),
     ],
-    sha256: Annotated[str, typer.Option(help="The digest that the file must have.")] = "",
+    sha256: Annotated[str, typer.Option(help="The digest that the file, or the weights, must have.")] = "",
     source: Annotated[str, typer.Option("--from", help="Address of the hub or mirror [models.hub].")] = "",
     name: NewName = "",
     licence: Licence = "",
     template: Template = "",
+    revision: Annotated[str, typer.Option(help="Of a repository: branch, tag or commit.")] = "main",
+    graphs: Graphs = False,
 ) -> None:
-    """Fetch a GGUF file whose digest you know. Run it again to go on after a broken transfer."""
+    """Fetch a GGUF file, or the repository of an encoder, whose digest you know. Run it again to go on after
+    a broken transfer."""
     settings = settings_of(context)
-    place = hub.remote(what, source or settings.models.hub)
+    address, wish = source or settings.models.hub, Wish(name, licence, template, graphs)
+    shelf, sha256 = Shelf(settings.home), sha256.lower()
     with httpx.Client(timeout=hub.TIMEOUT) as client:
-        if not sha256:
-            raise BadRequest(unpinned(place, hub.offered(client, place)))
-        wish = Wish(name, licence, template)
-        with typer.progressbar(length=100, label=place.name) as bar:
+        if is_repository(what):
+            found = listed(client, what, address, revision=revision, graphs=graphs)
+            if not sha256:
+                raise BadRequest(unpinned(found.url(found.weights.path), found.weights.sha256))
+            with told(what) as progress:
+                made = pull_folder(shelf, found, sha256, wish, client=client, progress=progress)
+        else:
+            place = hub.remote(what, address)
+            if not sha256:
+                raise BadRequest(unpinned(place.url, hub.offered(client, place)))
+            with told(place.name) as progress:
+                made = hub.pull(shelf, place, sha256, wish, client=client, progress=progress)
+    tell(made)
 
-            def progress(done: int, size: int) -> None:
-                bar.update(round(100 * done / size) - bar.pos if size else 0)
 
-            made = hub.pull(
-                Shelf(settings.home), place, sha256.lower(), wish, client=client, progress=progress
-            )
-    tell(made, settings)
+@contextmanager
+def told(what: str) -> Iterator[Progress]:
+    """A bar of how much has arrived."""
+    with typer.progressbar(length=100, label=what) as bar:
+        yield lambda done, size: bar.update(round(100 * done / size) - bar.pos if size else 0)
 
 
 @models.command()
 def rm(
     context: typer.Context,
     name: Name,
-    force: Annotated[bool, typer.Option("--force", help="Even the one that answers now.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even one that is in use.")] = False,
 ) -> None:
     """Take an added model out, and delete its files unless another model has them too."""
     settings, shelf = settings_of(context), Shelf(settings_of(context).home)
     if name in read_lock(LOCK) and name not in shelf.entries():
         raise BadRequest(f"{name!r} comes with Permafrost and stays; only added models can be removed")
-    if (used := uses(settings, name)) and not force:
-        raise BadRequest(f"{name!r} answers now ({', '.join(used)}): set another first, or add --force")
+    used = [setting for setting, model in settings.named_models().items() if model == name]
+    if used and not force:
+        raise BadRequest(f"{name!r} is in use ({', '.join(used)}): set another first, or add --force")
     removed = shelf.remove(name)
     typer.echo(f"-{name}  ({len(removed)} files deleted)")
 
@@ -136,7 +169,7 @@ def quantise(
     path = locate(source, settings.home)
     check(path, source)
     made = make_smaller(Shelf(settings.home), source, path, to, name=new, threads=settings.engine.threads)
-    tell(made, settings)
+    tell(made)
 
 
 def show(context: typer.Context, entries: Iterable[Entry], *, as_json: bool) -> None:
@@ -160,24 +193,19 @@ def show(context: typer.Context, entries: Iterable[Entry], *, as_json: bool) -> 
     raise typer.Exit(1 if wrong else 0)
 
 
-def uses(settings: Settings, name: str) -> list[str]:
-    """The settings by which a model answers."""
-    tiers = {f"tiers.{tier}.model": one.model for tier, one in settings.tiers.items() if one.kind == "local"}
-    named = {"engine.model": settings.engine.model, **tiers}
-    return [place for place, model in named.items() if model == name]
+def tell(made: Entry) -> None:
+    """What was entered, and how to use it."""
+    about = [made.quantisation, f"{made.size / 1e6:.0f} MB", made.licence, *made.languages[:5]]
+    typer.echo(f"+{made.name}  ({', '.join(about)})\n  sha256 {made.sha256}")
+    setting, after = USED_BY[made.kind]
+    typer.echo(f"  to use it: RAG_{setting.upper().replace('.', '_', 1)}={made.name}{after}")
 
 
-def tell(made: Entry, settings: Settings) -> None:
-    """What was entered, and how to answer with it."""
-    typer.echo(f"+{made.name}  ({made.quantisation}, {made.size / 1e6:.0f} MB, {made.licence})")
-    typer.echo(f"  sha256 {made.sha256}\n  to answer with it: RAG_ENGINE_MODEL={made.name}")
-
-
-def unpinned(place: hub.Remote, stated: str) -> str:
+def unpinned(url: str, stated: str) -> str:
     """Why nothing is fetched without a digest, and what the hub says it would be."""
     if not stated:
-        return f"{place.url} states no SHA-256; get it from where you trust, and add --sha256 HEX"
+        return f"{url} states no SHA-256; get it from where you trust, and add --sha256 HEX"
     return (
-        f"{place.url} states sha256 {stated}; compare it with what the model's maker publishes, "
+        f"{url} states sha256 {stated}; compare it with what the model's maker publishes, "
         f"then run again with --sha256 {stated}"
     )

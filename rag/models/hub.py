@@ -40,13 +40,18 @@ def remote(what: str, hub: str) -> Remote:
         return Remote(what, name_of(Path(url.path)), f"{url.host}{url.path}")
     parts = what.split("/")
     if len(parts) < 3 or not what.endswith(".gguf") or not all(parts) or {".", ".."} & set(parts):
-        raise BadRequest(f"{what!r} names no file: write org/repo/file.gguf, or a URL")
+        raise BadRequest(f"{what!r} names no model: write org/repo/file.gguf, org/repo, or a URL")
+    check_hub(what, hub)
+    path = "/".join([*parts[:2], "resolve/main", *parts[2:]])
+    return Remote(f"{hub.rstrip('/')}/{path}", name_of(Path(parts[-1])), what)
+
+
+def check_hub(what: str, hub: str) -> None:
+    """Raises BadRequest without a hub."""
     if not hub:
         raise BadRequest(
             f"no hub is set, so {what!r} could be anywhere: name one with --from URL or RAG_MODELS_HUB"
         )
-    path = "/".join([*parts[:2], "resolve/main", *parts[2:]])
-    return Remote(f"{hub.rstrip('/')}/{path}", name_of(Path(parts[-1])), what)
 
 
 def offered(client: httpx.Client, place: Remote) -> str:
@@ -72,14 +77,13 @@ def pull(
 ) -> Entry:
     """Fetch, check and enter a model. Raises ModelMismatch for other bytes than `sha256`, which are deleted;
     ModelError when the transfer stays broken, then a later pull goes on from there."""
-    if not SHA256.fullmatch(sha256):
-        raise BadRequest(f"{sha256!r} is no SHA-256: write its 64 hexadecimal digits")
+    check_digest(sha256)
     name = shelf.free_name(wish.name or place.name)
     if wish.template:
         named(wish.template)  # known before gigabytes are fetched for it
     shelf.room_for(0)
     part = shelf.folder / f"{name}.{sha256[:16]}.part"
-    _fetch(client, place.url, part, shelf, progress, sleep)
+    fetch(client, place.url, part, shelf, progress, sleep)
     if (actual := digest_of(part)) != sha256:
         part.unlink()
         raise ModelMismatch(
@@ -97,7 +101,13 @@ def pull(
     return entry
 
 
-def _fetch(
+def check_digest(sha256: str) -> None:
+    """Raises BadRequest for what cannot be a SHA-256."""
+    if not SHA256.fullmatch(sha256):
+        raise BadRequest(f"{sha256!r} is no SHA-256: write its 64 hexadecimal digits")
+
+
+def fetch(
     client: httpx.Client,
     url: str,
     part: Path,
@@ -105,6 +115,7 @@ def _fetch(
     progress: Progress,
     sleep: Callable[[float], None],
 ) -> None:
+    """Load a file into `part`, going on where it ends. Raises ModelError when the transfer stays broken."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _transfer(client, url, part, shelf, progress)

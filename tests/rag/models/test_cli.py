@@ -76,11 +76,11 @@ def test_what_stays_is_not_removed(
         rag("rm", "all-minilm-l6-v2")
     rag("add", made("tiny.gguf"))
     monkeypatch.setenv("RAG_ENGINE_MODEL", "tiny")
-    with pytest.raises(BadRequest, match="answers now .engine.model.*--force"):
+    with pytest.raises(BadRequest, match="is in use .engine.model.*--force"):
         rag("rm", "tiny")
     monkeypatch.delenv("RAG_ENGINE_MODEL")
     monkeypatch.setenv("RAG_TIERS", '{"big": {"kind": "local", "model": "tiny"}}')
-    with pytest.raises(BadRequest, match="answers now .tiers.big.model"):
+    with pytest.raises(BadRequest, match="is in use .tiers.big.model"):
         rag("rm", "tiny")
     assert rag("rm", "tiny", "--force").exit_code == 0
 

@@ -227,7 +227,7 @@ def test_an_address_needs_a_hub_or_is_whole() -> None:
     with pytest.raises(BadRequest, match=r"no hub is set.*--from URL or RAG_MODELS_HUB"):
         remote("org/repo/x.gguf", "")
     for odd in ("x.gguf", "org/repo", "org/../x.gguf", "org//x.gguf"):
-        with pytest.raises(BadRequest, match="names no file"):
+        with pytest.raises(BadRequest, match="names no model"):
             remote(odd, "http://hub")
     assert remote("https://mirror.test/a/Big.Q4_0.gguf?x=1", "").source == "mirror.test/a/Big.Q4_0.gguf"
     assert remote("org/repo/x.gguf", "http://hub/").url == "http://hub/org/repo/resolve/main/x.gguf"

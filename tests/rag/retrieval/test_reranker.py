@@ -79,8 +79,13 @@ def test_no_text_has_no_score(folder: Path) -> None:
 
 
 def test_a_folder_without_a_cross_encoder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="does not load as a cross-encoder"):
+    with pytest.raises(ModelError, match="holds no cross-encoder"):
         RerankService(str(tmp_path))
+
+
+def test_an_embedder_is_not_made_a_cross_encoder_by_random_numbers() -> None:
+    with pytest.raises(ModelError, match="holds no cross-encoder"):
+        RerankService("all-minilm-l6-v2")
 
 
 def logits(model: Any, ids: torch.Tensor, mask: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:

@@ -13,10 +13,10 @@ import pytest
 
 from rag.child import Inbox, Request
 from rag.errors import BadRequest, DiskFull, IndexUnavailable
+from rag.models.verification import verified
 from rag.settings import StoreSettings
 from rag.sharing import SharedWorker
 from rag.store.access import Access
-from rag.store.encoders import find_model
 from rag.store.index import IndexService, may_build
 from rag.store.opening import collection_of
 from rag.store.stamp import read_stamp
@@ -287,5 +287,5 @@ def test_a_collection_on_a_server_carries_the_generation_from_the_second_on() ->
 
 
 def test_a_model_may_be_a_folder(tmp_path: Path) -> None:
-    pinned, digest = find_model("all-minilm-l6-v2", tmp_path)
-    assert find_model(str(pinned), tmp_path) == (pinned, digest)
+    pinned, digest = verified("all-minilm-l6-v2", tmp_path)
+    assert verified(str(pinned), tmp_path) == (pinned, digest)
