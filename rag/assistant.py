@@ -11,7 +11,7 @@ from rag.answering.account import Account, work_of
 from rag.answering.brief import filled, refusal, worth_warming
 from rag.answering.case import Case
 from rag.answering.citations import Citations, quoted, stands
-from rag.answering.confidence import DECLINED_BELOW
+from rag.answering.confidence import declined_below
 from rag.answering.docket import Clerk, Docket
 from rag.answering.drafting import Drafter
 from rag.answering.editions import conflicts
@@ -200,7 +200,7 @@ class Assistant:
         await self.clerk.decide(case.docket, passages, selection, materials, case.manner)
         outcome = Outcome.NOT_FOUND
         unchecked: tuple[str, ...] = ()
-        if not selection.answers(DECLINED_BELOW[self.settings.profile]):
+        if not selection.answers(declined_below(self.settings)):
             await self.clerk.narrow(case.docket, 0, case.manner)
             yield case.delta(refusal(passages))
         elif case.manner.schema:

@@ -231,6 +231,13 @@ class AnsweringSettings(Section):
         description="how much a wrong answer costs: which models may serve (`rag eval quantisation`), when "
         "an answer is declined; from high on no answer is given twice from memory",
     )
+    decline_below: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="confidence below which an answer is declined; unset: .24, from profile high on .33; "
+        "`rag eval answers` shows what others would do",
+    )
     cache: Literal["off", "exact", "semantic"] = Field(
         "exact", description="answers given again: exact to the same question over the same live passages"
     )

@@ -10,6 +10,7 @@ from rag.answering import conflicts, facts
 from rag.answering.sentences import Sentence
 from rag.answering.validity import agreement, without_bounds
 from rag.answering.words import proper
+from rag.settings import AnsweringSettings
 from rag.types import Profile
 
 
@@ -72,6 +73,12 @@ DECLINED_BELOW = {
     Profile.HIGH: 0.33,
     Profile.RESTRICTED: 0.33,
 }
+
+
+def declined_below(settings: AnsweringSettings) -> float:
+    """The confidence below which an answer is declined: as set, else by the risk profile."""
+    own = settings.decline_below
+    return DECLINED_BELOW[settings.profile] if own is None else own
 
 
 def signs(question: str, shown: Sequence[Evidence], weigh: Mapping[str, float]) -> Signs:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
+from rag.answering.confidence import declined_below
 from rag.answering.manner import Manner
 from rag.answering.quotes import Selection
 from rag.cost.accountant import Accountant
@@ -106,7 +107,11 @@ class Clerk:
         closed = self.voices.closed(principal, (), named=bool(tier))
         signals = await self._signals(asked, tier or "", in_conversation=bool(history))
         choice = Choice(
-            signals, named=tier or "", before=before, closed=closed, profile=self.settings.profile
+            signals,
+            named=tier or "",
+            before=before,
+            closed=closed,
+            declined_below=declined_below(self.settings),
         )
         opening = partial(self.accountant.open, principal, request_id=request_id, collection=collection)
         try:

@@ -7,6 +7,7 @@ from html import escape
 
 from rag.evaluation.charts import calibration_error, diagram, histogram, reliability
 from rag.evaluation.comparison import Change
+from rag.evaluation.declining import declining
 from rag.evaluation.record import DECLINED, KINDS, Asked, Record, Shown, quantile
 
 WORST = 20
@@ -36,6 +37,7 @@ def page(record: Record, changes: Sequence[Change] = ()) -> str:
         numbers(record, changes),
         distributions(record),
         calibration(record),
+        refusals(record),
         worst(record),
         bindings(record),
     ]
@@ -99,6 +101,23 @@ def calibration(record: Record) -> str:
     bins = reliability(pairs)
     told = f"expected calibration error {calibration_error(bins):.3f} over {len(pairs)} answers"
     return f"<h2>Calibration</h2><p>{told}</p>{diagram(bins, 'reliability diagram')}"
+
+
+def refusals(record: Record) -> str:
+    """What other bars of confidence would do with the same questions, where some cannot be answered."""
+    choice = declining(record)
+    if not choice:
+        return ""
+    head = "<th>answering.decline_below</th>"
+    head += f"<th>refused, of {choice.answerable} answerable</th>"
+    head += f"<th>declined, of {choice.unanswerable} unanswerable</th>"
+    rows = "".join(
+        f"<tr><th>{bar.below:.2f}</th><td class=number>{bar.refused:.0%}</td>"
+        f"<td class=number>{bar.declined:.0%}</td></tr>"
+        for bar in choice.bars
+    )
+    told = f"an answerable question has the higher confidence in {choice.auc:.0%} of all pairs (AUC)"
+    return f"<h2>Declining</h2><p>{told}</p><table><tr>{head}</tr>{rows}</table>"
 
 
 def worst(record: Record) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rag.answering.confidence import DECLINED_BELOW
 from rag.errors import BadRequest
 from rag.routing.router import Case, Decision, Router
 from rag.routing.signals import Evidence, QuestionKind, Signals
@@ -42,13 +43,14 @@ def case_of(recorded: str) -> Case:
     try:
         fields = json.loads(recorded)["case"]
         signals, evidence = fields["signals"], fields["evidence"]
+        if profile := fields.pop("profile", ""):  # what lines named before the bar could be set
+            fields["declined_below"] = DECLINED_BELOW[Profile(profile)]
         kinds = {QuestionKind(name): chance for name, chance in signals["kinds"].items()}
         return Case(
             **{
                 **fields,
                 "signals": Signals(**{**signals, "kinds": kinds}),
                 "evidence": Evidence(**evidence) if evidence else None,
-                "profile": Profile(fields["profile"]),
                 "drafted": tuple(fields["drafted"]),
             }
         )

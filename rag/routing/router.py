@@ -38,7 +38,8 @@ class Case:
 
     `closed`: why tiers may not answer this (gate, egress, price, budget), by name. `estimates`: what each
     would cost, marginal, in one currency. `before`: the tier of the conversation's last turn. `evidence` is
-    None before the search. `drafted`: the tiers whose drafts failed their check already.
+    None before the search; with less confidence than `declined_below` nobody words an answer. `drafted`: the
+    tiers whose drafts failed their check already.
     """
 
     signals: Signals
@@ -47,7 +48,7 @@ class Case:
     before: str = ""
     closed: Mapping[str, str] = field(default_factory=dict)
     estimates: Mapping[str, float] = field(default_factory=dict)
-    profile: Profile = Profile.EXPLORATORY
+    declined_below: float = DECLINED_BELOW[Profile.EXPLORATORY]
     drafted: tuple[str, ...] = ()
 
 
@@ -151,7 +152,7 @@ class Router:
         return self.usual, Reason.USUAL
 
     def _hopeless(self, case: Case) -> bool:
-        return case.evidence is not None and case.evidence.confidence < DECLINED_BELOW[case.profile]
+        return case.evidence is not None and case.evidence.confidence < case.declined_below
 
     def _nearest_open(self, wanted: str, case: Case) -> str:
         """The wanted tier, else the dearest open one below it, else the cheapest above."""

@@ -169,6 +169,13 @@ def test_a_question_beyond_the_documents_is_declined_with_the_nearest_titles(des
     assert found.passages
 
 
+@pytest.mark.parametrize(("bar", "outcome"), [(0.0, Outcome.QUOTED), (0.999, Outcome.NOT_FOUND)])
+def test_an_operator_may_set_when_to_decline(desk: Desk, bar: float, outcome: Outcome) -> None:
+    settings = desk.system.settings.answering.model_copy(update={"decline_below": bar})
+    strict = desk.made(Script(""), settings=settings)
+    assert answer(desk.events(strict, "Who founded Nordwind Tools?", tier=Tier.EXTRACT)).outcome is outcome
+
+
 @pytest.mark.parametrize("says", ["Karl Brandt founded Nordwind Tools in 1998.", "Elves did."])
 def test_the_deltas_are_the_answer_and_sources_come_first(desk: Desk, says: str) -> None:
     events = desk.ask("Who founded Nordwind Tools?", says=says)

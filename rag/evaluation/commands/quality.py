@@ -18,6 +18,7 @@ from rich.text import Text
 from rag.errors import BadRequest, RagError
 from rag.evaluation.benchmark import read_benchmark
 from rag.evaluation.comparison import MARGIN, Change, changes
+from rag.evaluation.declining import Declining, declining
 from rag.evaluation.junit import junit
 from rag.evaluation.library import evaluated
 from rag.evaluation.page import page
@@ -129,6 +130,8 @@ def evaluate(context: typer.Context, kind: Kind, wish: Wish) -> None:
         told = {name: asdict(one) for name, one in record.measures().items()}
         about: dict[str, Any] = {"kind": kind, "dataset": record.dataset, "bound": record.bound}
         changed = [asdict(change) for change in found]
+        choice = declining(record)
+        about["declining"] = asdict(choice) if choice else None
         typer.echo(json.dumps({**about, "measures": told, "changes": changed}, indent=2))
     else:
         show(record, found)
@@ -197,6 +200,8 @@ def show(record: Record, found: Sequence[Change]) -> None:
     """Print the scores, or what became of them since the baseline, and what they depend on."""
     console = Console()
     console.print(compared(record, found) if found else scored(record))
+    if choice := declining(record):
+        console.print(bars(choice))
     told = " · ".join(f"{name} {value[:12] if is_digest(value) else value}" for name, value in bound(record))
     console.print(Text(told, style="dim"))
 
@@ -214,6 +219,22 @@ def scored(record: Record) -> Table:
             f"{quantile(values, 0.95):.3g}",
             str(one.count),
         )
+    return table
+
+
+def bars(choice: Declining) -> Table:
+    """What other bars of confidence would do with the same questions."""
+    table = Table(
+        "answering.decline_below",
+        f"refused, of {choice.answerable} answerable",
+        f"declined, of {choice.unanswerable} unanswerable",
+        title=f"confidence: AUC {choice.auc:.2f}",
+        title_justify="left",
+        box=None,
+        header_style="bold",
+    )
+    for bar in choice.bars:
+        table.add_row(f"{bar.below:.2f}", f"{bar.refused:.0%}", f"{bar.declined:.0%}")
     return table
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from rag.answering.confidence import DECLINED_BELOW, Evidence, Signs, probability, signs
+from rag.answering.confidence import DECLINED_BELOW, Evidence, Signs, declined_below, probability, signs
 from rag.answering.sentences import Sentence
+from rag.settings import AnsweringSettings
 from rag.types import Profile
 
 MIDDLE = Signs(0.5, 0.5, 0.5)
@@ -28,6 +29,11 @@ def test_nothing_is_declined_and_a_perfect_match_is_not_at_any_risk() -> None:
     assert probability(Signs(1.0, 1.0, 1.0)) > max(DECLINED_BELOW.values())
     assert DECLINED_BELOW[Profile.STANDARD] < DECLINED_BELOW[Profile.HIGH]
     assert list(DECLINED_BELOW) == list(Profile)
+
+
+def test_an_operator_may_set_the_bar() -> None:
+    assert declined_below(AnsweringSettings(profile=Profile.HIGH)) == DECLINED_BELOW[Profile.HIGH]
+    assert declined_below(AnsweringSettings(profile=Profile.HIGH, decline_below=0.0)) == 0.0
 
 
 def test_signs_are_read_from_question_and_quote() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,6 +144,15 @@ def test_a_recorded_line_leads_to_the_same_decision_and_holds_no_text(router: Ro
     escalated = router.after(router.choose(LOOKUP), Draft(4, 0))
     tried = {"small": Result(0.0, 0.01), "large": Result(1.0, 0.05)}
     assert replay(line(escalated, tried), router) == escalated
+
+
+def test_a_line_from_before_the_bar_could_be_set_is_replayed_by_its_profile(router: Router) -> None:
+    evidence = Evidence(confidence=0.3)
+    recorded = json.loads(line(router.choose(replace(LOOKUP, evidence=evidence))))
+    del recorded["case"]["declined_below"]
+    for profile, reason in (("standard", Reason.USUAL), ("high", Reason.NO_EVIDENCE)):
+        recorded["case"]["profile"] = profile
+        assert replay(json.dumps(recorded), router).reason is reason
 
 
 def test_lines_with_two_outcomes_are_what_is_learned_from(router: Router, tmp_path: Path) -> None:
