@@ -20,8 +20,9 @@ from rag.answering.flow import flowing
 from rag.answering.manner import AS_SET, Manner
 from rag.answering.memory import AnswerMemory, CachePolicy, Situation, recipe_of
 from rag.answering.quotes import Selection, choose
+from rag.answering.reading import Live, materials, reading_for, to_read
 from rag.answering.tables.evidence import MOST_ROWS, PRECISION, Computed, compute, cut_off
-from rag.answering.worded import Said, Tally, structured, to_read, worded
+from rag.answering.worded import Said, Tally, structured, worded
 from rag.cost.accountant import Accountant
 from rag.cost.meter import Work
 from rag.engine.generator import Finished
@@ -42,7 +43,6 @@ from rag.types import Answer, Cost, Message, Outcome, Passage, Principal, Profil
 from rag.workers import CHILD_CPU
 
 MOST_VALUES = 64  # citations of a JSON answer
-Live = Callable[[Sequence[str], Principal], Mapping[str, StoredChunk]]
 Beside = Callable[[Sequence[str], Principal], Mapping[str, Sequence[StoredChunk]]]
 MOST_PARTS = 8  # of a table, put together for one answer
 AskBack = Callable[[str, Sequence[Passage]], str | None]
@@ -196,8 +196,8 @@ class Assistant:
             selection = await choose(case.question, passages, self.vectors, limit=most, **who)
             choosing.note(quotes=len(selection.quotes))
         account.lap("quotes")
-        materials = await self._materials(case, selection) if self.voices.has_external else []
-        await self.clerk.decide(case.docket, passages, selection, materials, case.manner)
+        sources = await self._sources(case, selection) if self.voices.has_external else []
+        await self.clerk.decide(case.docket, passages, selection, sources, case.manner)
         outcome = Outcome.NOT_FOUND
         unchecked: tuple[str, ...] = ()
         if not selection.answers(declined_below(self.settings)):
@@ -210,6 +210,11 @@ class Assistant:
             async for delta in self._word(case, selection):
                 outcome = Outcome.ANSWERED
                 yield delta
+            if case.declined and not case.shown:
+                case.citations = Citations(0)
+                yield case.delta(refusal(passages))
+                yield Final(self._final(case, Outcome.NOT_FOUND))
+                return
             for quote in selection.quotes:
                 case.citations.add(quote.passage, quote.sentence, score=quote.similarity)
             if not case.shown:
@@ -244,9 +249,8 @@ class Assistant:
         while drafter := await self._drafter(case, selection):
             tally, kept = Tally(), list[Said]()
             rises = self.clerk.may_rise(case.docket)
-            said = worded(
-                case.question, selection, drafter, self.vectors, case.citations, case.account, tally
-            )
+            case.citations = Citations(max(self.settings.max_quotes, drafter.ability.sentences))
+            said = worded(case.question, drafter, self.vectors, case.citations, case.account, tally)
             async with aclosing(said):  # type: ignore[type-var]
                 async for each in said:
                     if rises:
@@ -255,6 +259,7 @@ class Assistant:
                         yield case.delta(each.text, each.tokens)
             draft = Draft(tally.sentences, tally.supported, case.account.finish == "length")
             case.docket.drafts[case.docket.tier] = draft.share
+            case.declined = tally.declined
             if not rises or not await self.clerk.after(case.docket, draft, case.manner):
                 for each in kept:
                     yield case.delta(each.text, each.tokens)
@@ -267,7 +272,7 @@ class Assistant:
         drafter = await self._drafter(case, selection)
         if drafter is None:
             raise BadRequest("JSON answers are worded by a model, and none may answer this; ask for text")
-        text, backed = await structured(case.question, selection, drafter, case.citations, case.account)
+        text, backed = await structured(case.question, drafter, case.citations, case.account)
         if backed.missing:
             case.citations = Citations(0)
             return Outcome.NOT_FOUND, case.delta(filled("unbacked", values=", ".join(backed.missing))), ()
@@ -280,10 +285,16 @@ class Assistant:
         if voice is None:
             await self.clerk.narrow(case.docket, 0, case.manner)
             return None
-        materials: list[Material] = []
-        if voice.external:
-            materials = await self._materials(case, selection)
-        speaker = voice.speak(case.principal, materials)
+        reading = await reading_for(
+            voice,
+            case.docket,
+            selection,
+            case.question,
+            case.passages,
+            live=self.live,
+            budget_tokens=self.settings.context_tokens,
+        )
+        speaker = voice.speak(case.principal, reading.materials)
         if isinstance(speaker, Cleared):
             case.sent.append(speaker)
             case.docket.ticket.sending(speaker, tier=tier)
@@ -298,15 +309,15 @@ class Assistant:
             await self.clerk.narrow(case.docket, tokens, case.manner)
 
         case.account.on_packed, case.account.on_finished = packed, booked
-        return Drafter(case.inquiry, self.settings, voice.template, case.principal, case.manner)
+        return Drafter(case.inquiry, self.settings, voice, case.principal, case.manner, reading)
 
-    async def _materials(self, case: Case, selection: Selection) -> list[Material]:
-        """Where the passages that a model would read come from, as the catalog says now."""
-        keys = [each.chunk.id for each in to_read(selection, case.question)]
-        live = await asyncio.to_thread(self.live, keys, case.principal) if self.live else {}
-        if lost := [key for key in keys if key not in live]:
-            raise EgressDenied(f"{len(lost)} of the passages may not be read any more; ask again")
-        return [Material.of(live[key].document) for key in keys]
+    async def _sources(self, case: Case, selection: Selection) -> list[Material]:
+        """Where the passages of the quotes come from. Raises EgressDenied when one of them is gone."""
+        quoted_from = to_read(selection, case.question)
+        found = await materials(quoted_from, case.principal, live=self.live)
+        if lost := len(quoted_from) - len(found):
+            raise EgressDenied(f"{lost} of the passages may not be read any more; ask again")
+        return list(found.values())
 
     async def _checked(self, answer: Answer, principal: Principal) -> Answer:
         """The answer if every citation still stands for this reader, else a refusal."""

@@ -225,6 +225,16 @@ class AnsweringSettings(Section):
     context_tokens: int = Field(900, gt=0, description="tokens of passages in the prompt")
     max_tokens: int = Field(96, gt=0)
     max_quotes: int = Field(2, ge=1, le=5)
+    passages: int = Field(
+        0,
+        ge=0,
+        le=50,
+        description="passages the model reads, within context_tokens; 0: those that are "
+        "quoted for one of less than 300 MB, else 6",
+    )
+    sentences: int = Field(
+        0, ge=0, le=20, description="sentences it may say; 0: 1 for one of less than 300 MB, else 3"
+    )
     verbatim: bool = Field(False, description="the model may only say runs of words of the passages")
     profile: Profile = Field(
         Profile.EXPLORATORY,
@@ -337,6 +347,8 @@ class TierSettings(Section):
     price: str = ""  # measured, or a name in rag/cost/prices.json or [prices]; empty: by the model's name
     context: int = Field(4096, ge=64)  # tokens of prompt and answer
     max_tokens: int = Field(96, gt=0)
+    passages: int = Field(0, ge=0, le=50)  # that it reads; 0: as [answering] says
+    sentences: int = Field(0, ge=0, le=20)  # that it may say; 0: as [answering] says
     slots: int = Field(4, ge=1)  # requests that one server takes at once
     deadline_s: float = Field(30.0, gt=0)  # within which an answer shall be whole
     egress: EgressSettings = EgressSettings()
@@ -408,7 +420,7 @@ class Settings(BaseSettings):
     tiers: dict[str, TierSettings] = Field(
         default_factory=dict,
         description="[tiers.NAME], from cheap to dear: kind, model, urls, template, api_key_env, price, "
-        "url_prices, context, max_tokens, slots, deadline_s, egress",
+        "url_prices, context, max_tokens, passages, sentences, slots, deadline_s, egress",
     )
     routing: RoutingSettings = RoutingSettings()
 

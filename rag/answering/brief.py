@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from rag.answering.ability import SMALL, Ability
 from rag.answering.sentences import sentences
 from rag.engine.generator import Generator
 from rag.engine.prompt import Piece
@@ -74,10 +75,20 @@ def headed(passage: Passage, text: str) -> str:
     return filled("passage", heading=heading, text=text) + "\n\n"
 
 
-def messages(question: str, packed: Sequence[str]) -> list[Message]:
-    """The conversation to render. The system text never changes, so its KV is computed once."""
-    told = filled("question", passages="".join(packed), question=question)
-    return [Message("system", wording("system")), Message("user", told)]
+def messages(question: str, packed: Sequence[str], ability: Ability = SMALL) -> list[Message]:
+    """The conversation to render. The system text of a model never changes, so its KV is computed once."""
+    length = "one sentence" if ability.sentences == 1 else f"at most {ability.sentences} sentences"
+    told = filled("question", passages="".join(packed), question=question, length=length)
+    return [Message("system", instructions(ability)), Message("user", told)]
+
+
+def instructions(ability: Ability) -> str:
+    """The system text for a model."""
+    length = (
+        "one short sentence" if ability.sentences == 1 else f"at most {ability.sentences} short sentences"
+    )
+    otherwise = filled("otherwise", unsaid=wording("unsaid")) if ability.may_decline else ""
+    return filled("system", length=length, otherwise=otherwise)
 
 
 def marked(pieces: Sequence[Piece], packed: Sequence[str]) -> list[Piece]:

@@ -23,7 +23,7 @@ class Case:
     """One question on its way to an answer, and what was shown of it so far.
 
     `epoch`: the last removal of a document before the search. `inquiry`: the generator that was asked last.
-    `sent`: what went out to external tiers.
+    `sent`: what went out to external tiers. `declined`: the last model said that the passages do not answer.
     """
 
     question: str
@@ -37,6 +37,7 @@ class Case:
     inquiry: Inquiry | None = None
     sent: list[Cleared] = field(default_factory=list)
     shown: str = ""
+    declined: bool = False
 
     @property
     def reader(self) -> str:

@@ -211,7 +211,8 @@ class Clerk:
         # No vocabulary makes more tokens of a text than it has bytes.
         prompt = FRAME_TOKENS + passages + len(question.encode())
         most = manner.max_tokens or voice.max_tokens or self.settings.max_tokens
-        return Plan(tier, prompt, most, passages=self.settings.max_quotes, passage_tokens=passages)
+        reads = voice.ability.passages or self.settings.max_quotes
+        return Plan(tier, prompt, most, passages=reads, passage_tokens=passages)
 
     async def _signals(self, asked: str, tier: str, *, in_conversation: bool) -> Signals:
         """What kind of question it is. Its vector costs a trip to the index: only where it decides."""

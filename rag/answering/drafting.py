@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from rag.answering.account import Account
 from rag.answering.brief import counted, marked, messages
 from rag.answering.manner import Manner
+from rag.answering.reading import Reading
 from rag.answering.sentences import sentences
 from rag.engine.generator import Finished, Generator, Logprob
 from rag.engine.prompt import Piece, render
-from rag.models.lockfile import ChatTemplate
 from rag.observability.tracing import span
+from rag.routing.voices import Voice
 from rag.settings import AnsweringSettings
-from rag.types import Passage, Principal
+from rag.types import Principal
 
 # What small models put before the answer itself.
 PREAMBLE = re.compile(
@@ -33,24 +34,24 @@ class Draft:
 
 
 class Drafter:
-    """Asks the generator with a question and passages, on behalf of one reader and in one manner."""
+    """Asks a voice about what it is to read, on behalf of one reader and in one manner."""
 
     def __init__(
         self,
         generator: Generator,
         settings: AnsweringSettings,
-        template: ChatTemplate,
+        voice: Voice,
         principal: Principal,
         manner: Manner,
+        reading: Reading,
     ) -> None:
-        self.generator, self.settings, self.template = generator, settings, template
+        self.generator, self.template, self.ability = generator, voice.template, voice.ability
+        self.passages, self.budget_tokens = reading.passages, reading.budget_tokens
         self.terms, self.sampling = manner.terms(principal), manner.sampling(settings)
 
-    async def draft(
-        self, question: str, passages: Sequence[Passage], account: Account
-    ) -> AsyncIterator[Draft]:
+    async def draft(self, question: str, account: Account) -> AsyncIterator[Draft]:
         """The sentences as they come; an unfinished last one is dropped. Closing it stops the generator."""
-        prompt = await self._prompt(question, passages, account)
+        prompt = await self._prompt(question, account)
         text, given = "", 0
         places: list[tuple[int, Logprob]] = []
         events = self.generator.stream(prompt, self.sampling, self.terms)
@@ -68,9 +69,9 @@ class Drafter:
                     drawn = tuple(each for at, each in places if sentence.start <= at < sentence.end)
                     yield Draft(PREAMBLE.sub(lambda lead: lead[1].upper(), sentence.text, count=1), drawn)
 
-    async def whole(self, question: str, passages: Sequence[Passage], account: Account) -> str:
+    async def whole(self, question: str, account: Account) -> str:
         """All that the model says, as one text; cut off where its tokens ended."""
-        prompt = await self._prompt(question, passages, account)
+        prompt = await self._prompt(question, account)
         text = ""
         events = self.generator.stream(prompt, self.sampling, self.terms)
         async with aclosing(events):  # type: ignore[type-var]
@@ -81,15 +82,15 @@ class Drafter:
                     text += event.text
         return text
 
-    async def _prompt(self, question: str, passages: Sequence[Passage], account: Account) -> list[Piece]:
-        with span("prompt", passages=len(passages)):
+    async def _prompt(self, question: str, account: Account) -> list[Piece]:
+        with span("prompt", passages=len(self.passages)):
             packed, tokens = await counted(
-                question, passages, self.generator, budget_tokens=self.settings.context_tokens
+                question, self.passages, self.generator, budget_tokens=self.budget_tokens
             )
             if account.on_packed:
                 await account.on_packed(tokens)
             account.model = str((await self.generator.info())["name"])
-        return marked(render(messages(question, packed), self.template), packed)
+        return marked(render(messages(question, packed, self.ability), self.template), packed)
 
 
 def placed(drawn: Sequence[Logprob], start: int) -> list[tuple[int, Logprob]]:

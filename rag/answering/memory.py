@@ -82,7 +82,8 @@ class Shelf:
 def recipe_of(settings: AnsweringSettings, model_sha256: str) -> str:
     """What an answer is made with: the model, its instructions, how sentences are chosen and checked."""
     told = "\x1f".join(
-        wording(name) for name in ("system", "question", "passage", "not_found", "nothing_near")
+        wording(name)
+        for name in ("system", "otherwise", "unsaid", "question", "passage", "not_found", "nothing_near")
     )
     said = "\x1e".join((__version__, model_sha256, settings.model_dump_json(), told))
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()

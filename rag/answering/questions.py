@@ -101,3 +101,10 @@ def says_something(question: str, sentence: str) -> bool:
         # A name at the very start is new too, and the only one in "Rollo led them."
         return bool(new) and any(word[:1].isupper() and stem(word) in new for word in WORD.findall(sentence))
     return (bool(new) or sought.kind is Kind.YES_NO) and sought.is_in(sentence)
+
+
+def adds_something(question: str, sentence: str) -> bool:
+    """Whether a sentence takes up a word of the question and says more than it: one of several sentences need
+    not hold what the question asks for, which may be several things."""
+    asked, said = set(content(question)), set(content(sentence))
+    return bool(asked & said) and bool(said - asked)

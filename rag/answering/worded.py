@@ -6,26 +6,28 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from rag.answering.ability import declines
 from rag.answering.account import Account
 from rag.answering.citations import Citations
 from rag.answering.drafting import Drafter
-from rag.answering.editions import outdated
 from rag.answering.grounding import Support, ground
-from rag.answering.questions import says_something
-from rag.answering.quotes import Selection
+from rag.answering.questions import adds_something, says_something
 from rag.answering.structured import Backing, backing
 from rag.engine.generator import Logprob
 from rag.observability.tracing import span
 from rag.store.vectors import Vectors
-from rag.types import Passage
 
 
 @dataclass(slots=True)
 class Tally:
-    """Sentences that a model said, and how many of them a passage supports."""
+    """Sentences that a model said, and how many of them a passage supports.
+
+    `declined`: it said, before anything that counted, that the passages do not answer.
+    """
 
     sentences: int = 0
     supported: int = 0
+    declined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,6 @@ class Said:
 
 async def worded(
     question: str,
-    selection: Selection,
     drafter: Drafter,
     vectors: Vectors,
     citations: Citations,
@@ -46,18 +47,21 @@ async def worded(
     tally: Tally,
 ) -> AsyncIterator[Said]:
     """Draft sentence by sentence and keep what is grounded. Closing it stops the generator."""
-    chosen = to_read(selection, question)
     said: set[str] = set()
-    drafts = drafter.draft(question, chosen, account)
+    drafts = drafter.draft(question, account)
     async with aclosing(drafts):  # type: ignore[type-var]
         async for draft in drafts:
             account.lap("generate")
             sentence = draft.text
             tally.sentences += sentence not in said
-            if sentence in said or not (said or says_something(question, sentence)):
+            if drafter.ability.may_decline and not said and declines(sentence):
+                tally.declined = True
                 continue
-            with span("ground", passages=len(chosen)):
-                support = await ground(sentence, chosen, vectors, question=question)
+            is_answer = adds_something if drafter.ability.sentences > 1 else says_something
+            if sentence in said or not (said or is_answer(question, sentence)):
+                continue
+            with span("ground", passages=len(drafter.passages)):
+                support = await ground(sentence, drafter.passages, vectors, question=question)
             account.lap("ground")
             if marker := cited(support, citations):
                 yield Said(f"{' ' if said else ''}{sentence} [{marker}]", draft.tokens)
@@ -67,25 +71,14 @@ async def worded(
 
 
 async def structured(
-    question: str, selection: Selection, drafter: Drafter, citations: Citations, account: Account
+    question: str, drafter: Drafter, citations: Citations, account: Account
 ) -> tuple[str, Backing]:
     """The model's JSON, and how far the passages hold its values."""
-    chosen = to_read(selection, question)
-    text = await drafter.whole(question, chosen, account)
+    text = await drafter.whole(question, account)
     account.lap("generate")
-    backed = backing(text, drafter.sampling.json_schema, chosen, citations)
+    backed = backing(text, drafter.sampling.json_schema, drafter.passages, citations)
     account.lap("ground")
     return text, backed
-
-
-def to_read(selection: Selection, question: str) -> list[Passage]:
-    """What the model reads: the passages of the quotes, without editions that are out of date.
-
-    A small model reads two passages better than eight, for less prefill.
-    """
-    chosen = list(dict.fromkeys(quote.passage for quote in selection.quotes))
-    old = outdated(chosen, question)
-    return [passage for passage in chosen if passage.document_id not in old]
 
 
 def cited(support: Support, citations: Citations) -> int | None:

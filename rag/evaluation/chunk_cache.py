@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from rag.answering.ability import SMALL, Ability
 from rag.answering.brief import filled, marked, messages
 from rag.engine.generator import Reuse
 from rag.engine.prompt import break_up, render
@@ -77,6 +78,7 @@ async def measure(
     questions: Sequence[Question],
     arms: Sequence[Arm],
     template: ChatTemplate,
+    ability: Ability = SMALL,
     *,
     controlled: int,
 ) -> AsyncIterator[Row]:
@@ -85,25 +87,27 @@ async def measure(
     Raises ContextTooLong before the first answer if one of the prompts is too long.
     """
     for question in questions:
-        await trial.call("check", prompt=prompt(question, template))
+        await trial.call("check", prompt=prompt(question, template, ability))
     for number, question in enumerate(questions):
         asked = [*(CONTROLS if number < controlled else ()), *arms]
         said = await trial.call(
             "measure",
-            prompt=prompt(question, template),
+            prompt=prompt(question, template, ability),
             answer=question.answers[0],
             arms=[{"name": arm.name, "reuse": arm.reuse, "repair": arm.repair} for arm in asked],
         )
         yield Row(question, {name: outcome(one) for name, one in said.items()})
 
 
-def prompt(question: Question, template: ChatTemplate) -> list[tuple[str, bool, bool]]:
-    """The product's own prompt for a question, with every passage in a piece of its own."""
+def prompt(
+    question: Question, template: ChatTemplate, ability: Ability = SMALL
+) -> list[tuple[str, bool, bool]]:
+    """The product's own prompt for a question and a model, with every passage in a piece of its own."""
     packed = [
         break_up(filled("passage", heading=one.title, text=one.text) + "\n\n", template.markers)
         for one in question.passages
     ]
-    pieces = marked(render(messages(question.text, packed), template), packed)
+    pieces = marked(render(messages(question.text, packed, ability), template), packed)
     return [(piece.text, piece.control, piece.chunk) for piece in pieces]
 
 

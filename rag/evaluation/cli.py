@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rag.answering.ability import ability_of
 from rag.engine.kv import gate
 from rag.errors import BadRequest
 from rag.evaluation.chunk_cache import Arm, Row, approximate, check_controls, measure
@@ -91,7 +92,8 @@ async def answered(
         raise BadRequest(
             f"the model runs at {settings.engine.url}; only KV that is kept here can be measured"
         )
-    template = entry(settings.engine.model, settings.home).template
+    model = entry(settings.engine.model, settings.home)
+    template, ability = model.template, ability_of(model.size, settings.answering)
     if template is None:
         raise BadRequest(f"{settings.engine.model!r} has no chat template; take a model that answers")
     config = {"home": str(settings.home), "engine": settings.engine.model_dump(mode="json")}
@@ -101,7 +103,7 @@ async def answered(
         rows: list[Row] = []
         with bar() as progress:
             task = progress.add_task("questions", total=len(asked))
-            async for row in measure(trial, asked, arms, template, controlled=CONTROLLED):
+            async for row in measure(trial, asked, arms, template, ability, controlled=CONTROLLED):
                 rows.append(row)
                 progress.advance(task)
                 if len(rows) == min(CONTROLLED, len(asked)):

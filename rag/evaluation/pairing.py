@@ -7,9 +7,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from rag.answering import facts
+from rag.answering.ability import SMALL, Ability
 from rag.answering.brief import marked, messages, pack
 from rag.answering.grounding import Window, literal, missing_date, missing_number, turned_around, windows
 from rag.answering.quotes import choose
+from rag.answering.reading import to_read
 from rag.answering.sentences import sentences
 from rag.engine.generator import Delta, Finished, Generator, Sampling, Terms
 from rag.engine.prompt import render
@@ -73,7 +75,9 @@ class Pair:
     candidate: Said
 
 
-async def freeze(library: Library, items: Sequence[Item], reference: Generator) -> AsyncIterator[Frozen]:
+async def freeze(
+    library: Library, items: Sequence[Item], reference: Generator, ability: Ability = SMALL
+) -> AsyncIterator[Frozen]:
     """The passages of each answerable question, found once, and packed as the reference counts tokens."""
     system, answering = library.system, library.system.settings.answering
     for item in items:
@@ -82,17 +86,23 @@ async def freeze(library: Library, items: Sequence[Item], reference: Generator) 
         question = standalone(item.question, item.history)
         passages = await system.retriever.search(question, system.principal, collection=library.collection)
         chosen = await choose(question, passages, system.vectors, limit=answering.max_quotes)
-        kept = list(dict.fromkeys(quote.passage for quote in chosen.quotes)) or passages[:1]
-        if kept:
+        quoted_from = to_read(chosen, question) or passages[:1]
+        most = ability.passages
+        if kept := to_read(chosen, question, passages, most) if most else quoted_from:
             packed = await pack(kept, reference, budget_tokens=answering.context_tokens)
             yield Frozen(item, question, tuple(kept), tuple(packed))
 
 
 async def say(
-    generator: Generator, template: ChatTemplate, frozen: Frozen, *, max_tokens: int
+    generator: Generator,
+    template: ChatTemplate,
+    frozen: Frozen,
+    ability: Ability = SMALL,
+    *,
+    max_tokens: int,
 ) -> tuple[str, bool]:
     """What a model answers, greedily and alone in its steps; whether it came to an end by itself."""
-    prompt = marked(render(messages(frozen.question, frozen.packed), template), frozen.packed)
+    prompt = marked(render(messages(frozen.question, frozen.packed, ability), template), frozen.packed)
     sampling = Sampling(max_tokens=max_tokens, stop=STOP)
     text, ended = "", False
     events = generator.stream(prompt, sampling, Terms(replayable=True))

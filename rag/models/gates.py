@@ -120,6 +120,8 @@ def retrieval_sha256(settings: Settings) -> str:
             settings.ingest.chunk_tokens,
             settings.answering.context_tokens,
             settings.answering.max_tokens,
+            settings.answering.passages,
+            settings.answering.sentences,
         ]
     )
 

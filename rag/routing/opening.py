@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
+from rag.answering.ability import ability_of
 from rag.cost.prices import Price, PriceTable
 from rag.engine.fleet import Fleet
 from rag.engine.generator import Engine, Generator
@@ -66,8 +67,10 @@ def voice_of(tier: Tier, settings: Settings, fleet: Fleet | None, prices: PriceT
     """Who words the answers of one tier."""
     if tier.kind is TierKind.EXTERNAL:
         external = ExternalTier(tier, price=lambda model: prices.price(model, today()))
-        return Voice(external.template, external=external, max_tokens=tier.max_tokens)
+        ability = ability_of(0, settings.answering, settings.tiers.get(tier.name))
+        return Voice(external.template, external=external, max_tokens=tier.max_tokens, ability=ability)
     model = model_of(tier, settings)
+    ability = ability_of(model.size, settings.answering, settings.tiers.get(tier.name))
     template = template_of(model)
     if tier.kind is TierKind.REMOTE:
         speaker = remote(tier, template)
@@ -76,7 +79,7 @@ def voice_of(tier: Tier, settings: Settings, fleet: Fleet | None, prices: PriceT
     else:
         engine = settings.engine.model_copy(update={"model": model.name})
         speaker = Engine.of(settings.home, engine)
-    return Voice(template, speaker, sha256=model.sha256, max_tokens=tier.max_tokens)
+    return Voice(template, speaker, sha256=model.sha256, max_tokens=tier.max_tokens, ability=ability)
 
 
 def remote(tier: Tier, template: ChatTemplate) -> Generator:

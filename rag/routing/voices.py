@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rag.answering.ability import SMALL, Ability
 from rag.engine.generator import Generator
 from rag.errors import RagError, UnknownModel
 from rag.models.lockfile import ChatTemplate
@@ -25,6 +26,7 @@ class Voice:
     external: ExternalTier | None = None
     sha256: str = ""
     max_tokens: int = 0
+    ability: Ability = SMALL
 
     def speak(self, principal: Principal, materials: Sequence[Material]) -> Generator:
         """The generator for one request. Raises EgressDenied for what may not leave."""
@@ -49,11 +51,6 @@ class Voices:
     embedder: str = ""
     barred: Mapping[str, RagError] = field(default_factory=dict)
     by_name_only: frozenset[str] = frozenset()
-
-    @property
-    def has_external(self) -> bool:
-        """Whether any tier could send something away."""
-        return any(voice.external for voice in self.of.values())
 
     def check(self, name: str) -> None:
         """Raises UnknownModel for a name that is no tier, and why the tier is barred."""
@@ -82,7 +79,13 @@ class Voices:
     def digest(self) -> str:
         """What the words of any tier depend on; empty if that of one is not known."""
         known = [voice.sha256 for voice in self.of.values()]
-        return "" if not all(known) else "\n".join(f"{name}={self.of[name].sha256}" for name in self.of)
+        said = (f"{name}={voice.sha256} {voice.ability}" for name, voice in self.of.items())
+        return "\n".join(said) if all(known) else ""
+
+    @property
+    def has_external(self) -> bool:
+        """Whether any tier could send something away."""
+        return any(voice.external for voice in self.of.values())
 
     async def close(self) -> None:
         """End what the tiers opened."""

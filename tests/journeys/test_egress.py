@@ -214,6 +214,14 @@ def test_what_left_is_paid_and_receipted_though_the_reader_goes_away(house: Hous
     assert row.decode_s == 0  # no engine of ours worked for it
 
 
+def test_a_passage_that_may_not_leave_does_not_go_along_with_one_that_may(house: House) -> None:
+    house.provider.bodies.clear()
+    answer = house.ask("Who leads the office in Kiel?", "out")
+    assert any("spare keys" in passage.chunk.text for passage in answer.passages), "found, so it could have"
+    sent = json.dumps(house.provider.bodies)
+    assert "The office in Kiel is led by" in sent and "spare keys" not in sent
+
+
 def test_what_leaves_is_redacted_receipted_and_booked(house: House) -> None:
     before = house.provider.bytes
     answer = house.ask(QUESTION, "out")

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from rag.answering.ability import Ability, ability_of
 from rag.engine.generator import Engine
 from rag.errors import BadRequest
 from rag.evaluation.benchmark import Benchmark, read_benchmark
@@ -104,19 +105,21 @@ async def paired(
     if settings.engine.url:
         raise BadRequest(f"the model runs at {settings.engine.url}; only models that run here are compared")
     reference, candidate = models
+    # Both are asked as the candidate would be: by the size of its file.
+    ability = ability_of(candidate.size, settings.answering)
     engine = engine_of(settings, reference)
     try:
         with counting("documents") as reading:
             async with opened(settings, benchmark, collection=collection, progress=reading) as library:
-                frozen = [one async for one in freeze(library, benchmark.items, engine)]
+                frozen = [one async for one in freeze(library, benchmark.items, engine, ability)]
         if not frozen:
             raise BadRequest(f"no question of {benchmark.name} has an answer in answers.jsonl and a passage")
-        first = await answered(settings, engine, reference, frozen)
+        first = await answered(settings, engine, reference, frozen, ability)
     finally:
         await engine.close()
     engine = engine_of(settings, candidate)
     try:
-        second = await answered(settings, engine, candidate, frozen)
+        second = await answered(settings, engine, candidate, frozen, ability)
     finally:
         await engine.close()
     return [
@@ -125,12 +128,15 @@ async def paired(
     ]
 
 
-async def answered(settings: Settings, engine: Engine, model: Entry, frozen: Sequence[Frozen]) -> list[Said]:
+async def answered(
+    settings: Settings, engine: Engine, model: Entry, frozen: Sequence[Frozen], ability: Ability
+) -> list[Said]:
     """What one model says to every question."""
     template, said = template_of(model), []
     with counting(model.name) as tell:
         for number, one in enumerate(frozen, 1):
-            text, ended = await say(engine, template, one, max_tokens=settings.answering.max_tokens)
+            most = settings.answering.max_tokens
+            text, ended = await say(engine, template, one, ability, max_tokens=most)
             said.append(judged(one, text, ended=ended))
             tell(number, len(frozen))
     return said

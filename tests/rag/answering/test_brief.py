@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from rag.answering.brief import marked, messages, pack, refusal, wording
+from rag.answering.ability import SMALL
+from rag.answering.brief import instructions, marked, messages, pack, refusal
 from rag.engine.prompt import render
 from rag.models.lockfile import entry
 from rag.types import Chunk, Passage
@@ -54,7 +55,7 @@ def test_a_first_passage_that_is_too_long_is_cut_after_a_sentence() -> None:
 
 def test_the_system_text_comes_first_and_never_changes() -> None:
     first, second = messages("Why?", ["a\n\n"]), messages("How?", ["b {question}\n\n"])
-    assert first[0] == second[0] and first[0].content == wording("system")
+    assert first[0] == second[0] and first[0].content == instructions(SMALL)
     assert "{question}" in second[1].content and "Question: How?" in second[1].content
 
 

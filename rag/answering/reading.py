@@ -1,0 +1,88 @@
+"""Which of the passages that were found a model reads, and which of them may leave for a model elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rag.answering.docket import Docket
+from rag.answering.editions import outdated
+from rag.answering.quotes import Selection
+from rag.errors import EgressDenied
+from rag.routing.egress import Material
+from rag.routing.voices import Voice
+from rag.store.catalog import StoredChunk
+from rag.types import Passage, Principal
+
+Live = Callable[[Sequence[str], Principal], Mapping[str, StoredChunk]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a model reads, within so many tokens. `materials`: where it comes from, for a model elsewhere."""
+
+    passages: Sequence[Passage]
+    budget_tokens: int
+    materials: Sequence[Material] = ()
+
+
+def to_read(
+    selection: Selection, question: str, found: Sequence[Passage] = (), most: int | None = None
+) -> list[Passage]:
+    """The passages of the quotes, then the best of the others that were `found`, `most` in all, without
+    editions that are out of date."""
+    chosen = list(dict.fromkeys([*(quote.passage for quote in selection.quotes), *found]))[:most]
+    old = outdated(chosen, question)
+    return [passage for passage in chosen if passage.document_id not in old]
+
+
+async def reading_for(
+    voice: Voice,
+    docket: Docket,
+    selection: Selection,
+    question: str,
+    found: Sequence[Passage],
+    *,
+    live: Live | None,
+    budget_tokens: int,
+) -> Reading:
+    """What a voice reads for a question; less where a budget allows no more.
+
+    Of what would leave, the passages of the quotes stay, and the policy has the last word on them; others are
+    left out unless they may leave. `live` reads chunks as the catalog has them now.
+    """
+    most, plan = voice.ability.passages, docket.ticket.plan
+    if plan.tier == docket.tier and plan.passages:
+        most, budget_tokens = min(most, plan.passages), min(budget_tokens, plan.passage_tokens)
+    passages = to_read(selection, question, found, most) if most else to_read(selection, question)
+    if not voice.external:
+        return Reading(passages, budget_tokens)
+    who, kept = docket.principal, set(to_read(selection, question))
+    come_from = await materials(passages, who, live=live)
+    may = [
+        (passage, come_from.get(passage.chunk.id))
+        for passage in passages
+        if passage in kept or may_leave(voice, who, come_from.get(passage.chunk.id))
+    ]
+    if lost := sum(material is None for _, material in may):
+        raise EgressDenied(f"{lost} of the passages may not be read any more; ask again")
+    return Reading(
+        [passage for passage, _ in may], budget_tokens, [material for _, material in may if material]
+    )
+
+
+async def materials(
+    passages: Sequence[Passage], principal: Principal, *, live: Live | None
+) -> dict[str, Material]:
+    """Where passages come from, as the catalog says now, by chunk; those are missing that are not to be read
+    any more."""
+    keys = [passage.chunk.id for passage in passages]
+    found = await asyncio.to_thread(live, keys, principal) if live else {}
+    return {key: Material.of(found[key].document) for key in keys if key in found}
+
+
+def may_leave(voice: Voice, principal: Principal, material: Material | None) -> bool:
+    """Whether a tier of others may get a passage."""
+    external = voice.external
+    return bool(external and material and external.why_closed(principal, [material]).allowed)
