@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rag.answering.docket import Docket
+from rag.answering.docket import FRAME_TOKENS, Docket
 from rag.answering.editions import outdated
 from rag.answering.quotes import Selection
 from rag.errors import EgressDenied
@@ -14,6 +14,8 @@ from rag.routing.egress import Material
 from rag.routing.voices import Voice
 from rag.store.catalog import StoredChunk
 from rag.types import Passage, Principal
+
+LEAST_TOKENS = 64  # of passages: with fewer there is nothing to answer from
 
 Live = Callable[[Sequence[str], Principal], Mapping[str, StoredChunk]]
 
@@ -47,12 +49,15 @@ async def reading_for(
     live: Live | None,
     budget_tokens: int,
 ) -> Reading:
-    """What a voice reads for a question; less where a budget allows no more.
+    """What a voice reads for a question; less where its context, or a budget, holds no more.
 
     Of what would leave, the passages of the quotes stay, and the policy has the last word on them; others are
     left out unless they may leave. `live` reads chunks as the catalog has them now.
     """
     most, plan = voice.ability.passages, docket.ticket.plan
+    if voice.context:
+        around = FRAME_TOKENS + len(question.encode()) + (plan.max_tokens or voice.max_tokens)
+        budget_tokens = min(budget_tokens, max(LEAST_TOKENS, voice.context - around))
     if plan.tier == docket.tier and plan.passages:
         most, budget_tokens = min(most, plan.passages), min(budget_tokens, plan.passage_tokens)
     passages = to_read(selection, question, found, most) if most else to_read(selection, question)

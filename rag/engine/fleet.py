@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,14 +37,17 @@ class Resident:
 
 
 class Fleet:
-    """Engines by the names of their models. Lives on one event loop.
+    """Engines by the names of their models. Lives on one event loop. `contexts`: tokens of one sequence, of
+    models that have other than the settings say.
 
     When another model is asked for and the budget does not hold it as well, idle engines are stopped, the
     least recently asked first; one that serves somebody never is.
     """
 
-    def __init__(self, home: Path, settings: EngineSettings) -> None:
-        self.home, self.settings = home, settings
+    def __init__(
+        self, home: Path, settings: EngineSettings, contexts: Mapping[str, int] | None = None
+    ) -> None:
+        self.home, self.settings, self.contexts = home, settings, dict(contexts or {})
         self.budget = settings.memory_bytes or int(SHARE * usable_bytes())
         self._residents: dict[str, Resident] = {}
         self._changing = asyncio.Lock()
@@ -92,7 +95,8 @@ class Fleet:
         """The resident of a model with room made for it."""
         resident = self._residents.get(model)
         if resident is None:
-            settings = self.settings.model_copy(update={"model": model})
+            context = self.contexts.get(model, self.settings.context)
+            settings = self.settings.model_copy(update={"model": model, "context": context})
             path = locate(entry(model, self.home), self.home)
             need = await asyncio.to_thread(memory_bytes, path, settings)
             resident = Resident(Engine.of(self.home, settings), need)

@@ -68,7 +68,13 @@ def voice_of(tier: Tier, settings: Settings, fleet: Fleet | None, prices: PriceT
     if tier.kind is TierKind.EXTERNAL:
         external = ExternalTier(tier, price=lambda model: prices.price(model, today()))
         ability = ability_of(0, settings.answering, settings.tiers.get(tier.name))
-        return Voice(external.template, external=external, max_tokens=tier.max_tokens, ability=ability)
+        return Voice(
+            external.template,
+            external=external,
+            max_tokens=tier.max_tokens,
+            context=tier.context,
+            ability=ability,
+        )
     model = model_of(tier, settings)
     ability = ability_of(model.size, settings.answering, settings.tiers.get(tier.name))
     template = template_of(model)
@@ -77,9 +83,16 @@ def voice_of(tier: Tier, settings: Settings, fleet: Fleet | None, prices: PriceT
     elif fleet:
         speaker = fleet.generator(model.name)
     else:
-        engine = settings.engine.model_copy(update={"model": model.name})
+        engine = settings.engine.model_copy(update={"model": model.name, "context": tier.context})
         speaker = Engine.of(settings.home, engine)
-    return Voice(template, speaker, sha256=model.sha256, max_tokens=tier.max_tokens, ability=ability)
+    return Voice(
+        template,
+        speaker,
+        sha256=model.sha256,
+        max_tokens=tier.max_tokens,
+        context=tier.context,
+        ability=ability,
+    )
 
 
 def remote(tier: Tier, template: ChatTemplate) -> Generator:
@@ -94,9 +107,15 @@ def remote(tier: Tier, template: ChatTemplate) -> Generator:
 
 
 def fleet_of(tiers: Tiers, settings: Settings) -> Fleet | None:
-    """One budget of memory for all local models, where there are several."""
-    local = {tier.model for tier in tiers if tier.kind is TierKind.LOCAL}
-    return Fleet(settings.home, settings.engine) if len(local) > 1 else None
+    """One budget of memory for all local models, where several tiers have one. Tiers of one model share its
+    engine, in the longest context that any of them wants."""
+    local = [tier for tier in tiers if tier.kind is TierKind.LOCAL]
+    if len(local) < 2:
+        return None
+    contexts: dict[str, int] = {}
+    for tier in local:
+        contexts[tier.model] = max(tier.context, contexts.get(tier.model, 0))
+    return Fleet(settings.home, settings.engine, contexts)
 
 
 def template_of(model: Entry) -> ChatTemplate:

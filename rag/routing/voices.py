@@ -19,13 +19,17 @@ from rag.types import Principal
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A model that words answers. Exactly one of `generator` (ours) and `external` is there."""
+    """A model that words answers. Exactly one of `generator` (ours) and `external` is there.
+
+    `context`: tokens of prompt and answer that it can hold; 0: not known.
+    """
 
     template: ChatTemplate
     generator: Generator | None = None
     external: ExternalTier | None = None
     sha256: str = ""
     max_tokens: int = 0
+    context: int = 0
     ability: Ability = SMALL
 
     def speak(self, principal: Principal, materials: Sequence[Material]) -> Generator:

@@ -86,7 +86,8 @@ class Desk:
     def made(self, generator: Generator, sha256: str = "", **more: Any) -> Assistant:
         """An assistant whose small tier is this generator."""
         mine = self.system.assistant
-        voice = Voice(TEMPLATE, generator, sha256=sha256, ability=more.pop("ability", SMALL))
+        able = {name: more.pop(name) for name in ("ability", "context") if name in more}
+        voice = Voice(TEMPLATE, generator, sha256=sha256, **able)
         voices = replace(mine.voices, of={"small": voice}, barred={})
         settings = more.pop("settings", mine.settings)
         return Assistant(mine.retriever, mine.vectors, settings, voices, mine.accountant, **more)
@@ -190,6 +191,17 @@ def test_a_larger_model_reads_more_than_is_quoted_and_may_say_more(desk: Desk) -
     assert found.text == (
         "Nordwind Tools was founded by Karl Brandt. [1] Employees have 28 days of paid leave a year. [2]"
     )
+
+
+def test_passages_that_the_context_of_a_model_does_not_hold_are_left_out(desk: Desk) -> None:
+    question, read = "Who founded Nordwind Tools?", []
+    for context in (4096, 320):
+        script = Script("Karl Brandt founded Nordwind Tools in 1998.")
+        made = desk.made(script, ability=MODEST, context=context)
+        assert answer(desk.events(made, question, tier=Tier.SMALL)).outcome is Outcome.ANSWERED
+        read.append(len(read_by(script)))
+    # 160 tokens of frame, 96 of the answer, the question: what is left holds fewer.
+    assert read[0] > read[1] >= 1
 
 
 def test_the_word_of_a_larger_model_that_nothing_answers_is_taken(desk: Desk) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from rag.errors import ModelError, SettingsError, UnknownModel
-from rag.routing.opening import open_voices
+from rag.routing.opening import fleet_of, open_voices
 from rag.routing.tiers import TierKind, declared
 from rag.settings import AnsweringSettings, EngineSettings, RoutingSettings, Settings, TierSettings, load
 from rag.types import Profile
@@ -136,3 +136,19 @@ def test_who_wants_quotes_only_gets_no_model_unless_it_is_named_or_declared(
     settings: dict[str, Any], by_name_only: set[str], tmp_path: Path
 ) -> None:
     assert open_voices(Settings(home=tmp_path, **settings)).by_name_only == by_name_only
+
+
+def test_tiers_of_one_model_share_one_engine_in_the_longest_context(tmp_path: Path) -> None:
+    model = Settings().engine.model
+    brief = {"kind": "local", "model": model, "context": 2048, "sentences": 1}
+    full = {"kind": "local", "model": model, "context": 3072, "passages": 6}
+    settings = Settings(home=tmp_path, tiers={"small": brief, "full": full})
+    fleet = fleet_of(declared(settings), settings)
+    assert fleet is not None and fleet.contexts == {model: 3072}
+    alone = Settings(home=tmp_path)
+    assert fleet_of(declared(alone), alone) is None
+    voices = open_voices(settings)
+    assert {name: (voice.context, voice.ability.passages) for name, voice in voices.of.items()} == {
+        "small": (2048, 0),
+        "full": (3072, 6),
+    }
