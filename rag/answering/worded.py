@@ -48,25 +48,27 @@ async def worded(
 ) -> AsyncIterator[Said]:
     """Draft sentence by sentence and keep what is grounded. Closing it stops the generator."""
     said: set[str] = set()
+    is_answer = adds_something if drafter.ability.sentences > 1 else says_something
     drafts = drafter.draft(question, account)
     async with aclosing(drafts):  # type: ignore[type-var]
         async for draft in drafts:
             account.lap("generate")
             sentence = draft.text
-            tally.sentences += sentence not in said
-            if drafter.ability.may_decline and not said and declines(sentence):
-                tally.declined = True
+            if sentence in said:
                 continue
-            is_answer = adds_something if drafter.ability.sentences > 1 else says_something
-            if sentence in said or not (said or is_answer(question, sentence)):
-                continue
-            with span("ground", passages=len(drafter.passages)):
-                support = await ground(sentence, drafter.passages, vectors, question=question)
-            account.lap("ground")
-            if marker := cited(support, citations):
+            tally.sentences += 1
+            marker = None
+            if said or is_answer(question, sentence):
+                with span("ground", passages=len(drafter.passages)):
+                    support = await ground(sentence, drafter.passages, vectors, question=question)
+                account.lap("ground")
+                marker = cited(support, citations)
+            if marker:
                 yield Said(f"{' ' if said else ''}{sentence} [{marker}]", draft.tokens)
                 said.add(sentence)
                 tally.supported += 1
+            elif drafter.ability.may_decline and not said and declines(sentence):
+                tally.declined = True
     account.lap("generate")
 
 

@@ -35,6 +35,7 @@ DOCUMENTS = {
     "Receipts must be filed within 30 days. Taxis are not reimbursed.\n",
     "history.md": "# History\n\nNordwind Tools was founded by Karl Brandt in 1998. "
     "The first workshop stood in Kiel.\n",
+    "papers.md": "# Papers\n\nDocuments for customs do not need a stamp of the chamber.\n",
     "budget.md": "# Budget of the workshop\n\nIn thousands of euros.\n\n"
     "| Item | 2025 | 2024 |\n|---|---|---|\n| Rent | 120 | 100 |\n| Electricity | 30 | 40 |\n",
 }
@@ -214,6 +215,13 @@ def test_the_word_of_a_larger_model_that_nothing_answers_is_taken(desk: Desk) ->
         assert "".join(event.text for event in events if isinstance(event, Delta)) == found.text
     assert found.text.startswith("The documents do not answer this.")
     assert (found.citations, found.confidence) == ((), None)
+
+
+def test_what_the_documents_deny_is_an_answer(desk: Desk) -> None:
+    says = "Documents for customs do not need a stamp of the chamber."
+    made = desk.made(Script(says), ability=MODEST)
+    found = answer(desk.events(made, "Do documents for customs need a stamp?", tier=Tier.SMALL))
+    assert (found.outcome, found.text) == (Outcome.ANSWERED, f"{says} [1]")
 
 
 def test_a_supported_sentence_behind_a_denial_counts(desk: Desk) -> None:
