@@ -48,7 +48,7 @@ def quantise(
     if kind not in KINDS:
         raise BadRequest(f"no quantisation {kind!r}; have {', '.join(KINDS)}")
     if source.kind != "generator":
-        raise BadRequest(f"{source.name!r} is an embedder; only generators are quantised here")
+        raise BadRequest(f"{source.name!r} is of kind {source.kind}; only generators are quantised here")
     name = shelf.free_name(name or f"{source.name.removesuffix('-f16').removesuffix('-bf16')}-{kind.lower()}")
     shelf.room_for(most_bytes(read(path), kind))
     part = shelf.folder / f"{name}.{os.getpid()}.part"

@@ -181,25 +181,42 @@ def read_by(generator: Script) -> list[str]:
     return [piece.text for piece in generator.prompt if piece.chunk]
 
 
-def test_a_larger_model_reads_more_than_is_quoted_and_may_say_more(desk: Desk) -> None:
+UNSURE = "In which town did the workshop stand?"
+
+
+def test_a_larger_model_may_say_more(desk: Desk) -> None:
     question = "Who founded Nordwind Tools, and how many days of leave do its employees have?"
     says = "Nordwind Tools was founded by Karl Brandt. Employees have 28 days of paid leave a year."
-    for ability, least, most in ((SMALL, 1, 2), (MODEST, 3, 4)):
-        script = Script(says)
-        found = answer(desk.events(desk.made(script, ability=ability), question, tier=Tier.SMALL))
-        assert least <= len(read_by(script)) <= most
+    made = desk.made(Script(says), ability=MODEST)
+    found = answer(desk.events(made, question, tier=Tier.SMALL))
     assert found.outcome is Outcome.ANSWERED
     assert found.text == (
         "Nordwind Tools was founded by Karl Brandt. [1] Employees have 28 days of paid leave a year. [2]"
     )
 
 
+@pytest.mark.parametrize(
+    ("question", "ability", "least", "most"),
+    [
+        (UNSURE, SMALL, 1, 2),
+        (UNSURE, MODEST, 3, 4),
+        ("Who founded Nordwind Tools?", MODEST, 1, 2),  # what is quoted is nearly sure to hold it
+    ],
+)
+def test_a_larger_model_reads_more_than_is_quoted_unless_that_is_sure_to_answer(
+    desk: Desk, question: str, ability: Ability, least: int, most: int
+) -> None:
+    script = Script("Somebody did.")
+    desk.events(desk.made(script, ability=ability), question, tier=Tier.SMALL)
+    assert least <= len(read_by(script)) <= most
+
+
 def test_passages_that_the_context_of_a_model_does_not_hold_are_left_out(desk: Desk) -> None:
-    question, read = "Who founded Nordwind Tools?", []
+    read = []
     for context in (4096, 320):
-        script = Script("Karl Brandt founded Nordwind Tools in 1998.")
+        script = Script("The first workshop stood in Kiel.")
         made = desk.made(script, ability=MODEST, context=context)
-        assert answer(desk.events(made, question, tier=Tier.SMALL)).outcome is Outcome.ANSWERED
+        assert answer(desk.events(made, UNSURE, tier=Tier.SMALL)).outcome is Outcome.ANSWERED
         read.append(len(read_by(script)))
     # 160 tokens of frame, 96 of the answer, the question: what is left holds fewer.
     assert read[0] > read[1] >= 1
