@@ -67,5 +67,5 @@ def test_a_kind_must_be_one(tmp_path: Path) -> None:
     source = entry("smollm2-135m-instruct")
     with pytest.raises(BadRequest, match="no quantisation 'Q9'; have F16, "):
         quantise(Shelf(tmp_path), source, Path("x"), "Q9")
-    with pytest.raises(BadRequest, match="is an embedder"):
+    with pytest.raises(BadRequest, match="is of kind embedder"):
         quantise(Shelf(tmp_path), entry("all-minilm-l6-v2"), Path("x"), "Q4_0")
