@@ -81,7 +81,8 @@ def describe(gguf: Gguf) -> Header:
     facts = _Facts(gguf)
     if (parts := facts.number("split.count")) > 1:
         raise ModelError(
-            f"{gguf.path} is one of {parts} parts of a model; merge them with llama-gguf-split --merge"
+            f"{gguf.path} is one of {parts} parts of a model: lay all of them side by side, called "
+            f"NAME-00001-of-{parts:05}.gguf and so on, and `rag models add` the first"
         )
     layers, width, heads = facts.own("block_count"), facts.own("embedding_length"), facts.most("head_count")
     head_size = facts.own("attention.key_length") or (width // heads if heads else 0)

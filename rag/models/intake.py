@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from rag.errors import ModelError
+from rag.errors import BadRequest, ModelError
 from rag.models.abilities import why_not_generate
 from rag.models.folders import Held, examine_folder
 from rag.models.header import read_header
 from rag.models.lockfile import ChatTemplate, Entry, PinnedFile
+from rag.models.parts import merge, parts_of, whole_name
 from rag.models.shelf import Shelf, discard
 from rag.models.templates import template_for
 
@@ -58,20 +59,30 @@ def add(shelf: Shelf, path: Path, wish: Wish, *, keep: Keep = Keep.COPY) -> Entr
 
 
 def add_file(shelf: Shelf, path: Path, wish: Wish, keep: Keep) -> Entry:
-    """Enter a GGUF."""
-    name = shelf.free_name(wish.name or name_of(path))
-    facts = examine(path, wish)
+    """Enter a GGUF; one in several parts is made one, by any of them."""
+    parts = parts_of(path)
+    if parts and keep is Keep.LINK:
+        raise BadRequest(
+            f"{path} is one of {len(parts)} parts, which are merged into a copy: leave out --link"
+        )
+    name = shelf.free_name(wish.name or name_of(whole_name(path)))
+    facts = None if parts else examine(path, wish)
     part = shelf.folder / f"{name}.{os.getpid()}.part"
-    shelf.room_for(path.stat().st_size if keep is Keep.COPY else 0)
+    shelf.room_for(sum(one.stat().st_size for one in parts or [path]) if keep is Keep.COPY else 0)
+    merged = f", {len(parts)} parts merged" if parts else ""
     try:
-        if keep is Keep.LINK:
+        if parts:
+            merge(parts, part)
+            sha256 = digest_of(part)
+        elif keep is Keep.LINK:
             link_to(path, part)
             sha256 = digest_of(path)
         else:
             sha256 = digest_of(path, copy_to=part)
         # A name of a file may hold bytes that are no text.
-        title = os.fsencode(path.name).decode("utf-8", "replace")
-        entry = pinned(name, part, sha256, facts, source=f"{title}, added from this machine")
+        title = os.fsencode(whole_name(path).name).decode("utf-8", "replace")
+        told = f"{title}, added from this machine{merged}"
+        entry = pinned(name, part, sha256, facts or examine(part, wish), source=told)
         shelf.place(part, entry)
     finally:
         discard(part)

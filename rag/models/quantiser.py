@@ -1,4 +1,7 @@
-"""The throw-away child of quantise.py: `path target kind threads`; exits 0, or dies of what is wrong."""
+"""The throw-away child of quantise.py and parts.py: `path target kind threads`; exits 0, or dies of its error.
+
+The kind COPY leaves the weights as they are and makes one file of a model's parts.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,18 @@ import sys
 
 import llama_cpp as llama
 
+from rag.models.parts import COPY
 from rag.models.quantise import KINDS
 
 
 def main() -> None:
-    """Write the model at `path` to `target` in another quantisation."""
+    """Write the model at `path` to `target`, in another quantisation or as it is."""
     path, target, kind, threads = sys.argv[1:5]
     params = llama.llama_model_quantize_default_params()
-    params.ftype = KINDS[kind]
+    if kind == COPY:
+        params.only_copy = True
+    else:
+        params.ftype = KINDS[kind]
     params.nthread = int(threads) or len(os.sched_getaffinity(0))
     # Quantised weights may be quantised again: worse than from the original, and the entry says so.
     params.allow_requantize = True

@@ -72,6 +72,8 @@ def test_a_value_of_another_type_counts_as_not_said(made: Maker) -> None:
     assert header.context == 0 and header.rope.freq_base == 10_000.0
 
 
-def test_one_part_of_several_is_refused_with_the_way_to_merge(made: Maker) -> None:
-    with pytest.raises(ModelError, match=r"one of 3 parts .* llama-gguf-split --merge"):
+def test_one_part_of_several_is_refused_with_the_way_out(made: Maker) -> None:
+    with pytest.raises(
+        ModelError, match=r"one of 3 parts .*NAME-00001-of-00003\.gguf .*`rag models add` the first"
+    ):
         read_header(made("part.gguf", keys={"split.count": 3}))
