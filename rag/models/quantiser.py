@@ -1,4 +1,4 @@
-"""The throw-away child of quantise.py and parts.py: `path target kind threads`; exits 0, or dies of its error.
+"""The throw-away child of quantise.py and parts.py: `path target kind threads`; exits 0, or says why not.
 
 The kind COPY leaves the weights as they are and makes one file of a model's parts.
 """
