@@ -14,7 +14,7 @@ import torch
 
 from rag.embedding import plain
 from rag.embedding.embedder import Vectors
-from rag.embedding.files import said
+from rag.embedding.files import kind_of, said
 from rag.embedding.graph import Graph, GraphEncoder, open_graph
 from rag.embedding.heap import keep_freed_memory
 from rag.embedding.int8 import VNNI_FLAGS, Features, Int8Encoder, obstacle, watched
@@ -65,6 +65,8 @@ class DenseEmbedder:
         prompts: Prompts | None = None,
     ) -> None:
         self.name = name or folder.name
+        if kind_of(folder) not in ("embedder", None):  # a bare network becomes one: the mean of its tokens
+            raise ModelError(f"{folder} holds a {kind_of(folder)}, no embedder")
         self.device = "cuda" if torch.cuda.is_available() and runtime == "torch" else "cpu"
         keep_freed_memory()
         threads = threads or torch.get_num_threads()

@@ -151,9 +151,15 @@ def locate(entry: Entry, home: Path | None = None) -> Path:
 
 
 def folder_of(model: str, home: Path | None = None) -> Path:
-    """The folder that a setting means: one of this machine, or that of an encoder in models.lock."""
+    """The folder that a setting means: one of this machine, or that of an encoder in models.lock. Raises
+    UnknownModel, and ModelError for a generator."""
     folder = Path(model)
-    return folder if folder.is_absolute() or folder.is_dir() else locate(entry(model, home), home)
+    if folder.is_absolute() or folder.is_dir():
+        return folder
+    pinned = entry(model, home)
+    if pinned.kind == "generator":
+        raise ModelError(f"model {model!r} is a generator; name one that turns text into vectors or scores")
+    return locate(pinned, home)
 
 
 def _entry(name: str, table: dict[str, Any]) -> Entry:

@@ -167,3 +167,14 @@ def test_the_number_format_follows_the_cpu(tmp_path: Path, flags: str, dtype: st
 def test_a_folder_without_a_model_is_refused_with_the_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"tokenizer\.json is missing"):
         DenseEmbedder(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["CrossEncoder", "SparseEncoder", "MultiVectorEncoder"])
+def test_a_model_of_another_kind_is_not_taken_for_an_embedder(
+    folder: Path, tmp_path: Path, kind: str
+) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    (copy / "config_sentence_transformers.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(ModelError, match="holds a (cross|sparse|token)-encoder, no embedder"):
+        DenseEmbedder(copy, dtype="float32")

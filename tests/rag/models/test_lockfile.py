@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import ModelError, UnknownModel
-from rag.models.lockfile import Entry, PinnedFile, entry, load_lock, locate
+from rag.models.lockfile import Entry, PinnedFile, entry, folder_of, load_lock, locate
 
 
 def test_every_entry_pins_a_digest_a_size_a_licence_and_a_source() -> None:
@@ -16,6 +16,13 @@ def test_every_entry_pins_a_digest_a_size_a_licence_and_a_source() -> None:
         assert model.name == name and model.licence and model.source and model.quantisation
         assert model.files and all(len(file.sha256) == 64 and file.size > 0 for file in model.files)
         assert (model.template is not None) == (model.kind == "generator")
+
+
+def test_a_generator_is_no_encoder(tmp_path: Path) -> None:
+    assert folder_of("all-minilm-l6-v2", tmp_path).is_dir()
+    assert folder_of(str(tmp_path), tmp_path) == tmp_path
+    with pytest.raises(ModelError, match="'smollm2-135m-instruct' is a generator; name one that turns text"):
+        folder_of("smollm2-135m-instruct", tmp_path)
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
