@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import httpx
 import numpy as np
 import pytest
 
-from rag.models import shelf
+from rag.models import shelf as shelves
+from rag.models.shelf import Shelf
 
 Maker = Callable[..., Path]
 
@@ -28,10 +30,21 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager
     @contextmanager
     def full() -> Iterator[None]:
         with monkeypatch.context() as patched:
-            patched.setattr(shelf, "write_whole", write_whole)
+            patched.setattr(shelves, "write_whole", write_whole)
             yield
 
     return full
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "home")
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=60, trust_env=False) as client:
+        yield client
 
 
 @pytest.fixture

@@ -19,11 +19,6 @@ from rag.models.verification import verified, verify
 from tests.rag.models.encoders import CARD, encoder
 
 
-@pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "home")
-
-
 def test_an_embedder_is_copied_pinned_and_found(shelf: Shelf, tmp_path: Path) -> None:
     source = encoder(tmp_path / "Multilingual-E5-Small", card=CARD)
     model = add(shelf, source, Wish(name="ours"))

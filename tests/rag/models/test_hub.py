@@ -89,17 +89,6 @@ def hub(made: Maker) -> Iterator[Hub]:
     thread.join()
 
 
-@pytest.fixture
-def client() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=60, trust_env=False) as client:
-        yield client
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "home")
-
-
 def place(hub: Hub) -> Remote:
     return remote("org/repo/sub/tiny.gguf", hub.url)
 

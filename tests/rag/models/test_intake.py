@@ -19,11 +19,6 @@ from rag.models.verification import verify
 Maker = Callable[..., Path]
 
 
-@pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "home")
-
-
 def test_a_file_is_copied_pinned_and_found(made: Maker, shelf: Shelf, tmp_path: Path) -> None:
     path = made("Tiny Chat.F16.gguf", keys={"general.license": "mit"})
     model = add(shelf, path, Wish())

@@ -117,17 +117,6 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     thread.join()
 
 
-@pytest.fixture
-def client() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=60, trust_env=False) as client:
-        yield client
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "home")
-
-
 def patient(_: float) -> None:
     """Waits for nothing."""
 
