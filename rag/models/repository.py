@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -25,6 +26,7 @@ from rag.models.shelf import Shelf
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 CARD = "README.md"
+MOST_PAGES = 20  # of a listing, a thousand files each
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Repository:
         return sum(each.size for each in self.files)
 
     def url(self, path: str) -> str:
-        return f"{self.hub}/{self.name}/resolve/{self.commit}/{path}"
+        return f"{self.hub}/{self.name}/resolve/{self.commit}/{quote(path)}"
 
 
 def is_repository(what: str) -> bool:
@@ -82,15 +84,18 @@ def listed(client: httpx.Client, what: str, hub: str, *, revision: str, graphs: 
     """What a hub has of an encoder at a revision. Raises BadRequest without a hub, ModelError for none."""
     check_hub(what, hub)
     hub = hub.rstrip("/")
-    at = asked(client, f"{hub}/api/models/{what}/revision/{revision}")[0]
+    at = asked(client, f"{hub}/api/models/{what}/revision/{quote(revision, safe='')}")[0]
     commit = str(at.get("sha", "")) if isinstance(at, dict) else ""
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         raise ModelError(f"{hub} names no commit for {revision!r} of {what}; is it a hub?")
     rows: list[Any] = []
     page: str | None = f"{hub}/api/models/{what}/tree/{commit}?recursive=true"
-    while page:
-        more, page = asked(client, page)
-        rows += more if isinstance(more, list) else []
+    for _ in range(MOST_PAGES):
+        if page:
+            more, page = asked(client, page)
+            rows += more if isinstance(more, list) else []
+    if page:
+        raise ModelError(f"{what} has more files than any model: its list goes on after {MOST_PAGES} pages")
     found = {each.path: each for each in map(row_of, rows) if each}
     try:
         names = wanted(found, graphs=graphs)

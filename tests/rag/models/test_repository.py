@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 import pytest
@@ -60,7 +60,7 @@ class Hub:
                     more = f'<{hub.url}{at.path}?from={end}>; rel="next"' if end < len(hub.rows) else ""
                     self.tell([{"type": "directory", "path": "onnx"}, *hub.rows[start:end]], Link=more)
                 elif at.path.startswith(f"/{NAME}/resolve/{COMMIT}/"):
-                    self.give(at.path.removeprefix(f"/{NAME}/resolve/{COMMIT}/"))
+                    self.give(unquote(at.path).removeprefix(f"/{NAME}/resolve/{COMMIT}/"))
                 else:
                     self.send_error(404)
 
@@ -180,6 +180,26 @@ def test_a_listing_cannot_lead_out_of_the_folder(hub: Hub, client: httpx.Client,
     hub.rows.append({"type": "file", "path": path, "size": 1, "oid": "0" * 40})
     with pytest.raises(ModelError, match="which is no file of a folder"):
         listed(client, NAME, hub.url, revision="main")
+
+
+def test_a_listing_that_does_not_end_is_given_up(hub: Hub, client: httpx.Client) -> None:
+    hub.page = 0  # every page leads to itself
+    with pytest.raises(ModelError, match="its list goes on after 20 pages"):
+        listed(client, NAME, hub.url, revision="main")
+
+
+def test_names_with_odd_characters_arrive_as_they_are(
+    hub: Hub, shelf: Shelf, client: httpx.Client, tmp_path: Path
+) -> None:
+    odd = "1_Pooling/two words #1.json"
+    hub.files[odd] = b"{}"
+    hub.rows.append(hub.row(odd))
+    found = listed(client, NAME, hub.url, revision="main")
+    made = pull_folder(shelf, found, hub.sha256, Wish(name="ours"), client=client)
+    assert f"ours/{odd}" in [file.path for file in made.files]
+    assert verified("ours", tmp_path / "home")[1] == hub.sha256
+    with pytest.raises(ModelError, match="revision/refs%2Fpr%2F1 answers 404"):
+        listed(client, NAME, hub.url, revision="refs/pr/1")
 
 
 def test_what_a_hub_does_not_have_is_told_with_the_way_out(hub: Hub, client: httpx.Client) -> None:
