@@ -28,8 +28,9 @@ endif
 serve: setup  ## API and chat page on 127.0.0.1:8000
 	@$(BIN)/rag serve
 
-check: setup  ## format, lint, types, import contracts
+check: setup  ## format, lint, generated docs, types, import contracts
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/python .setup/docs.py --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 

@@ -78,9 +78,15 @@ def rendered(text: str) -> str:
     return text
 
 
-def main() -> None:
+def main() -> str | None:
+    """Write README anew; with --check only say whether that would change it."""
     readme = ROOT / "README.md"
-    readme.write_text(rendered(readme.read_text()))
+    text = readme.read_text()
+    made = rendered(text)
+    if "--check" in sys.argv[1:]:
+        return None if made == text else "README.md: its generated parts are old; run `make format`"
+    readme.write_text(made)
+    return None
 
 
 if __name__ == "__main__":
