@@ -66,6 +66,8 @@ def add_file(shelf: Shelf, path: Path, wish: Wish, keep: Keep) -> Entry:
             f"{path} is one of {len(parts)} parts, which are merged into a copy: leave out --link"
         )
     name = shelf.free_name(wish.name or name_of(whole_name(path)))
+    if keep is Keep.LINK:
+        check_apart(path, shelf.folder / f"{name}.gguf")
     facts = None if parts else examine(path, wish)
     part = shelf.folder / f"{name}.{os.getpid()}.part"
     shelf.room_for(sum(one.stat().st_size for one in parts or [path]) if keep is Keep.COPY else 0)
@@ -93,6 +95,7 @@ def add_folder(shelf: Shelf, path: Path, wish: Wish, keep: Keep) -> Entry:
     """Enter the folder of an encoder: those of its files that are read when it runs."""
     title = title_of(path)
     name = shelf.free_name(wish.name or name_of(Path(title), folder=True))
+    check_apart(path, shelf.folder / name)
     held = examine_folder(path, graphs=wish.graphs, licence=wish.licence, called=title)
     part = shelf.folder / f"{name}.{os.getpid()}.part"
     sizes = {file: (path / file).stat().st_size for file in held.files}
@@ -108,6 +111,14 @@ def add_folder(shelf: Shelf, path: Path, wish: Wish, keep: Keep) -> Entry:
     finally:
         discard(part)
     return entry
+
+
+def check_apart(path: Path, kept: Path) -> None:
+    """Raises BadRequest for what lies where it would be kept: that takes its place, and it would be gone."""
+    if path.resolve() == kept.parent.resolve() / kept.name:
+        raise BadRequest(
+            f"{path} lies where the model would be kept: move it elsewhere and add it from there"
+        )
 
 
 def pinned_folder(

@@ -21,7 +21,7 @@ from rag.types import DocumentState
 
 Recipe = Mapping[str, Any]
 # What a generation was made with whose recipe is older than the setting.
-UNNAMED: Recipe = {"late_interaction": "", "document_prompt": None}
+UNNAMED: Recipe = {"late_interaction": ""}
 
 
 class GenerationState(StrEnum):

@@ -59,6 +59,14 @@ def test_what_is_removed_leaves_nothing(shelf: Shelf, tmp_path: Path) -> None:
     assert [each.name for each in shelf.folder.iterdir()] == ["models.lock"]
 
 
+@pytest.mark.parametrize("keep", list(Keep))
+def test_a_folder_where_the_model_would_be_kept_stays(shelf: Shelf, keep: Keep) -> None:
+    source = encoder(shelf.folder / "mine")
+    with pytest.raises(BadRequest, match="lies where the model would be kept: move it elsewhere"):
+        add(shelf, source, Wish(), keep=keep)
+    assert (source / "model.safetensors").exists() and (source / "onnx" / "model.onnx").exists()
+
+
 def test_the_graphs_of_other_runtimes_come_when_asked_for(shelf: Shelf, tmp_path: Path) -> None:
     model = add(shelf, encoder(tmp_path / "mine"), Wish(graphs=True))
     assert "mine/onnx/model.onnx" in [file.path for file in model.files]

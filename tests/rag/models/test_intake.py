@@ -46,6 +46,17 @@ def test_a_linked_file_stays_where_it_is_and_is_watched(made: Maker, shelf: Shel
     assert path.exists()  # the link is ours, the file is not
 
 
+def test_a_file_where_the_model_would_be_kept_is_not_replaced_by_a_link_to_itself(
+    made: Maker, shelf: Shelf
+) -> None:
+    shelf.folder.mkdir(parents=True)
+    path = made("big.gguf").rename(shelf.folder / "big.gguf")
+    with pytest.raises(BadRequest, match="lies where the model would be kept"):
+        add(shelf, path, Wish(), keep=Keep.LINK)
+    assert path.is_file() and not path.is_symlink()
+    assert add(shelf, path, Wish()).file == "big.gguf"
+
+
 def test_what_cannot_answer_is_refused_and_leaves_nothing(made: Maker, shelf: Shelf) -> None:
     with pytest.raises(
         ModelError, match="bert.gguf cannot be a generator: architecture 'bert' is an encoder"

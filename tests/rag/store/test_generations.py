@@ -55,6 +55,12 @@ def test_a_generation_older_than_late_interaction_has_none(generations: Generati
         check(made, {**SMALL, "late_interaction": "colbert"})
 
 
+def test_a_generation_older_than_prompts_is_left_to_its_stamp(generations: Generations) -> None:
+    made = generations.live(SMALL)
+    check(made, {**SMALL, "document_prompt": "passage: "})
+    check(made, {**SMALL, "document_prompt": None})
+
+
 def test_a_built_generation_answers_after_one_step_and_the_old_one_is_kept(
     catalog: Catalog, generations: Generations, publish: Publish
 ) -> None:
