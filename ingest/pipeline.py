@@ -250,7 +250,7 @@ class Pipeline:
         """
         recipe = {**recipe_of(self.settings), **generation.recipe}
         folder = folder_of(recipe["model"], self.settings.home)
-        tokens = chunk_tokens(recipe, self.settings.home)
+        tokens = chunk_tokens(recipe, folder, self.settings.home)
         ingest = self.settings.ingest.model_copy(update={"chunk_tokens": tokens})
         runner = self._runner(ingest, self.settings.home, folder)
         async with opened(self.jobs, self.queue, runner, shelf, wanted, listener, only=only) as run:
@@ -283,11 +283,11 @@ def refuse_a_sudden_end(changes: Changes, plan: Plan, wanted: Wanted) -> None:
         )
 
 
-def chunk_tokens(recipe: Recipe, home: Path) -> int:
+def chunk_tokens(recipe: Recipe, folder: Path, home: Path) -> int:
     """Tokens of a chunk: as the recipe wants, and so many that the embedder reads all behind its prompt."""
     wanted = int(recipe["chunk_tokens"])
     prompt = prompts_for(recipe["model"], home, document=recipe["document_prompt"]).document
-    return min(wanted, TokenCounter(folder_of(recipe["model"], home), prompt).budget) if prompt else wanted
+    return min(wanted, TokenCounter(folder, prompt).budget) if prompt else wanted
 
 
 __all__ = ["Pipeline", "Wanted"]

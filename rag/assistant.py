@@ -20,14 +20,14 @@ from rag.answering.flow import flowing
 from rag.answering.manner import AS_SET, Manner
 from rag.answering.memory import AnswerMemory, CachePolicy, Situation, recipe_of
 from rag.answering.quotes import Selection, choose
-from rag.answering.reading import Live, materials, reading_for, to_read
+from rag.answering.reading import Live, reading_for, sources
 from rag.answering.tables.evidence import MOST_ROWS, PRECISION, Computed, compute, cut_off
 from rag.answering.worded import Said, Tally, structured, worded
 from rag.cost.accountant import Accountant
 from rag.cost.meter import Work
 from rag.engine.generator import Finished
 from rag.engine.inquiry import Inquiry
-from rag.errors import BadRequest, EgressDenied
+from rag.errors import BadRequest
 from rag.observability.tracing import span
 from rag.retrieval.filters import Filter
 from rag.retrieval.question import standalone
@@ -196,8 +196,10 @@ class Assistant:
             selection = await choose(case.question, passages, self.vectors, limit=most, **who)
             choosing.note(quotes=len(selection.quotes))
         account.lap("quotes")
-        sources = await self._sources(case, selection) if self.voices.has_external else []
-        await self.clerk.decide(case.docket, passages, selection, sources, case.manner)
+        come_from: list[Material] = []
+        if self.voices.has_external:
+            come_from = await sources(selection, case.question, case.principal, live=self.live)
+        await self.clerk.decide(case.docket, passages, selection, come_from, case.manner)
         outcome = Outcome.NOT_FOUND
         unchecked: tuple[str, ...] = ()
         if not selection.answers(declined_below(self.settings)):
@@ -211,7 +213,6 @@ class Assistant:
                 outcome = Outcome.ANSWERED
                 yield delta
             if case.declined and not case.shown:
-                case.citations = Citations(0)
                 yield case.delta(refusal(passages))
                 yield Final(self._final(case, Outcome.NOT_FOUND))
                 return
@@ -310,14 +311,6 @@ class Assistant:
 
         case.account.on_packed, case.account.on_finished = packed, booked
         return Drafter(case.inquiry, self.settings, voice, case.principal, case.manner, reading)
-
-    async def _sources(self, case: Case, selection: Selection) -> list[Material]:
-        """Where the passages of the quotes come from. Raises EgressDenied when one of them is gone."""
-        quoted_from = to_read(selection, case.question)
-        found = await materials(quoted_from, case.principal, live=self.live)
-        if lost := len(quoted_from) - len(found):
-            raise EgressDenied(f"{lost} of the passages may not be read any more; ask again")
-        return list(found.values())
 
     async def _checked(self, answer: Answer, principal: Principal) -> Answer:
         """The answer if every citation still stands for this reader, else a refusal."""

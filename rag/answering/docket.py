@@ -106,13 +106,8 @@ class Clerk:
             self.voices.check(tier)
         closed = self.voices.closed(principal, (), named=bool(tier))
         signals = await self._signals(asked, tier or "", in_conversation=bool(history))
-        choice = Choice(
-            signals,
-            named=tier or "",
-            before=before,
-            closed=closed,
-            declined_below=declined_below(self.settings),
-        )
+        bar = declined_below(self.settings)
+        choice = Choice(signals, named=tier or "", before=before, closed=closed, declined_below=bar)
         opening = partial(self.accountant.open, principal, request_id=request_id, collection=collection)
         try:
             decision = self.voices.router.choose(choice)

@@ -73,16 +73,28 @@ async def reading_for(
         return Reading(passages, budget_tokens)
     who, kept = docket.principal, set(to_read(selection, question))
     come_from = await materials(passages, who, live=live)
-    may = [
-        (passage, come_from.get(passage.chunk.id))
+    leaving = [
+        passage
         for passage in passages
         if passage in kept or may_leave(voice, who, come_from.get(passage.chunk.id))
     ]
-    if lost := sum(material is None for _, material in may):
+    return Reading(leaving, budget_tokens, all_of(leaving, come_from))
+
+
+async def sources(
+    selection: Selection, question: str, principal: Principal, *, live: Live | None
+) -> list[Material]:
+    """Where the passages of the quotes come from. Raises EgressDenied when one of them is gone."""
+    quoted_from = to_read(selection, question)
+    return all_of(quoted_from, await materials(quoted_from, principal, live=live))
+
+
+def all_of(passages: Sequence[Passage], come_from: Mapping[str, Material]) -> list[Material]:
+    """Where each of the passages comes from. Raises EgressDenied when one of them is gone."""
+    found = [come_from[passage.chunk.id] for passage in passages if passage.chunk.id in come_from]
+    if lost := len(passages) - len(found):
         raise EgressDenied(f"{lost} of the passages may not be read any more; ask again")
-    return Reading(
-        [passage for passage, _ in may], budget_tokens, [material for _, material in may if material]
-    )
+    return found
 
 
 async def materials(

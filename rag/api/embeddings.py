@@ -11,6 +11,7 @@ import numpy as np
 from fastapi import APIRouter
 
 from rag.api.state import Asker, Running
+from rag.embedding.prompts import prompts_for
 from rag.embedding.tokens import TokenCounter
 from rag.errors import BadRequest, ContextTooLong, UnknownModel
 from rag.models.lockfile import folder_of
@@ -28,7 +29,9 @@ async def embeddings(body: EmbeddingsRequest, system: Running, caller: Asker) ->
     texts = body.texts
     if not all(text.strip() for text in texts):
         raise BadRequest("an empty text has no vector; leave it out")
-    counter = await asyncio.to_thread(counter_of, system.settings.embedding.model, system.settings.home)
+    chosen, home = system.settings.embedding, system.settings.home
+    prompts = prompts_for(chosen.model, home, query=chosen.query_prompt, document=chosen.document_prompt)
+    counter = await asyncio.to_thread(counter_of, chosen.model, home, prompts.before(body.input_type))
     counts = await asyncio.to_thread(counter.count, texts)
     if (most := max(counts)) > counter.budget:
         raise ContextTooLong(f"a text has {most} tokens, the embedder reads {counter.budget}: cut it first")
@@ -55,6 +58,6 @@ def written(vector: np.ndarray, form: str) -> list[float] | str:
 
 
 @lru_cache(maxsize=4)
-def counter_of(model: str, home: Path) -> TokenCounter:
-    """Counts tokens as the embedder of these settings does."""
-    return TokenCounter(folder_of(model, home))
+def counter_of(model: str, home: Path, prompt: str) -> TokenCounter:
+    """Counts tokens as the embedder of these settings does, behind its prompt."""
+    return TokenCounter(folder_of(model, home), prompt)

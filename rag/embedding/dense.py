@@ -65,8 +65,11 @@ class DenseEmbedder:
         prompts: Prompts | None = None,
     ) -> None:
         self.name = name or folder.name
-        if kind_of(folder) not in ("embedder", None):  # a bare network becomes one: the mean of its tokens
-            raise ModelError(f"{folder} holds a {kind_of(folder)}, no embedder")
+        if (kind := kind_of(folder)) not in (
+            "embedder",
+            None,
+        ):  # a bare network becomes one: the mean of tokens
+            raise ModelError(f"{folder} holds a {kind}, no embedder")
         self.device = "cuda" if torch.cuda.is_available() and runtime == "torch" else "cpu"
         keep_freed_memory()
         threads = threads or torch.get_num_threads()
@@ -173,7 +176,7 @@ class DenseEmbedder:
 
     def _ids(self, texts: Sequence[str], side: str) -> list[list[int]]:
         """Token ids as the model reads them: its prompt for that side first, cut to its length."""
-        prompt = self.prompts.query if side == "query" else self.prompts.document
+        prompt = self.prompts.before(side)
         return [each.ids for each in self._tokenizer.encode_batch_fast([prompt + text for text in texts])]
 
     def _forward(self, ids: Sequence[Sequence[int]]) -> Vectors:

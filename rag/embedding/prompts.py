@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from rag.embedding.files import said
-from rag.models.lockfile import entry, folder_of
+from rag.models.lockfile import encoder_of
 
 FAMILIES = Path(__file__).with_name("prompts.toml")
 # In the order in which sentence-transformers looks for them.
@@ -26,6 +26,10 @@ class Prompts:
     query: str = ""
     document: str = ""
     said_by: str = ""
+
+    def before(self, side: str) -> str:
+        """What stands before a text of that side, query or document."""
+        return self.query if side == "query" else self.document
 
     @property
     def told(self) -> str:
@@ -54,9 +58,8 @@ def prompts_of(
 def prompts_for(model: str, home: Path, *, query: str | None = None, document: str | None = None) -> Prompts:
     """The same for what a setting means: a folder, or a model of models.lock, which may be called otherwise
     than its family."""
-    folder = folder_of(model, home)
-    if folder != Path(model):
-        pinned = entry(model, home)
+    folder, pinned = encoder_of(model, home)
+    if pinned:
         query = pinned.query_prompt or None if query is None else query
         document = pinned.document_prompt or None if document is None else document
     return prompts_of(folder, query=query, document=document)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rag.evaluation.record import Record
+from rag.evaluation.statistics import auc
 
 REFUSED = (0.01, 0.04, 0.1, 0.2)  # shares of the answerable questions that may be lost
 
@@ -40,8 +41,7 @@ def declining(record: Record) -> Declining | None:
     no = sorted(float(each.confidence or 0) for each in known if "declined" in each.scores)
     if not yes or not no:
         return None
-    wins = sum((one > other) + 0.5 * (one == other) for one in yes for other in no)
-    return Declining(len(yes), len(no), wins / len(yes) / len(no), tuple(bars(yes, no)))
+    return Declining(len(yes), len(no), auc(yes, no), tuple(bars(yes, no)))
 
 
 def bars(yes: list[float], no: list[float]) -> Iterator[Bar]:

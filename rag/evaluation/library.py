@@ -229,10 +229,9 @@ class Budget:
 
 def budget_of(settings: Settings) -> Budget:
     """The budget of the embedder in the settings."""
-    folder = folder_of(settings.embedding.model, settings.home)
-    set_ = settings.embedding.document_prompt
-    prompt = prompts_for(settings.embedding.model, settings.home, document=set_).document
-    counter = TokenCounter(folder, prompt)
+    chosen, home = settings.embedding, settings.home
+    prompts = prompts_for(chosen.model, home, document=chosen.document_prompt)
+    counter = TokenCounter(folder_of(chosen.model, home), prompts.document)
     return Budget(counter, min(settings.ingest.chunk_tokens, counter.budget))
 
 

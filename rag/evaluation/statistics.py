@@ -108,3 +108,9 @@ def _crossing(f: Callable[[float], float], low: float, high: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if f(middle) > 0 else (low, middle)
     return (low + high) / 2
+
+
+def auc(higher: Sequence[float], lower: Sequence[float]) -> float:
+    """The chance that one of the first is above one of the second, equal ones counting half."""
+    one, other = np.array(higher)[:, None], np.array(lower)[None, :]
+    return float(((one > other) + 0.5 * (one == other)).mean())

@@ -150,16 +150,21 @@ def locate(entry: Entry, home: Path | None = None) -> Path:
     )
 
 
-def folder_of(model: str, home: Path | None = None) -> Path:
-    """The folder that a setting means: one of this machine, or that of an encoder in models.lock. Raises
-    UnknownModel, and ModelError for a generator."""
+def encoder_of(model: str, home: Path | None = None) -> tuple[Path, Entry | None]:
+    """The folder that a setting means: one of this machine, or that of an encoder in models.lock, and its
+    entry. Raises UnknownModel, and ModelError for a generator."""
     folder = Path(model)
     if folder.is_absolute() or folder.is_dir():
-        return folder
+        return folder, None
     pinned = entry(model, home)
     if pinned.kind == "generator":
         raise ModelError(f"model {model!r} is a generator; name one that turns text into vectors or scores")
-    return locate(pinned, home)
+    return locate(pinned, home), pinned
+
+
+def folder_of(model: str, home: Path | None = None) -> Path:
+    """The folder alone."""
+    return encoder_of(model, home)[0]
 
 
 def _entry(name: str, table: dict[str, Any]) -> Entry:

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -18,14 +19,13 @@ from urllib.parse import quote
 import httpx
 
 from rag.errors import ModelError, ModelMismatch
-from rag.models.folders import examine_folder, wanted
+from rag.models.folders import CARD, examine_folder, wanted
 from rag.models.hub import Progress, check_digest, check_hub, fetch
 from rag.models.intake import Wish, digest_of, name_of, pinned_folder
 from rag.models.lockfile import Entry
 from rag.models.shelf import Shelf
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-CARD = "README.md"
 MOST_PAGES = 20  # of a listing, a thousand files each
 
 
@@ -156,24 +156,8 @@ def pull_folder(
         )
     name = shelf.free_name(wish.name or name_of(Path(repository.name), folder=True))
     part = shelf.folder / f"{name}.{repository.commit[:16]}.part"
-    have = {each.path: size_of(part / each.path) for each in repository.files}
-    shelf.room_for(repository.size - sum(have.values()))
-    done, digests = 0, {}
-    for each in repository.files:
-        file, before = part / each.path, done
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if size_of(file) != each.size:
-            fetch(
-                client,
-                repository.url(each.path),
-                file,
-                shelf,
-                lambda now, _, before=before: progress(before + now, repository.size),  # type: ignore[misc]
-                sleep,
-            )
-        digests[each.path] = each.check(file)
-        done += each.size
-        progress(done, repository.size)
+    shelf.room_for(repository.size - sum(size_of(part / each.path) for each in repository.files))
+    digests = fetch_all(repository, part, shelf, client, progress, sleep)
     if (actual := digests[weights.path]) != sha256:
         (part / weights.path).unlink()
         raise ModelMismatch(
@@ -191,6 +175,33 @@ def pull_folder(
     entry = pinned_folder(name, held, sizes, digests, source=source)
     shelf.place(part, entry)
     return entry
+
+
+def fetch_all(
+    repository: Repository,
+    part: Path,
+    shelf: Shelf,
+    client: httpx.Client,
+    progress: Progress,
+    sleep: Callable[[float], None],
+) -> dict[str, str]:
+    """Load the files that are not there yet, and check all; their SHA-256 by path."""
+    done, digests = 0, {}
+    for each in repository.files:
+        file = part / each.path
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if size_of(file) != each.size:
+            told = partial(beyond, progress, done, repository.size)
+            fetch(client, repository.url(each.path), file, shelf, told, sleep)
+        digests[each.path] = each.check(file)
+        done += each.size
+        progress(done, repository.size)
+    return digests
+
+
+def beyond(progress: Progress, before: int, whole: int, done: int, size: int) -> None:
+    """Tell how much of the whole has arrived, from how much of one file has."""
+    progress(before + done, whole)
 
 
 def blob_digest(file: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from typing import Any
 
 from rag.answering.ability import ability_of
 from rag.cost.prices import Price, PriceTable
@@ -65,18 +66,15 @@ def price_of(settings: Settings) -> Callable[[str], Price | None]:
 
 def voice_of(tier: Tier, settings: Settings, fleet: Fleet | None, prices: PriceTable) -> Voice:
     """Who words the answers of one tier."""
-    if tier.kind is TierKind.EXTERNAL:
-        external = ExternalTier(tier, price=lambda model: prices.price(model, today()))
-        ability = ability_of(0, settings.answering, settings.tiers.get(tier.name))
-        return Voice(
-            external.template,
-            external=external,
-            max_tokens=tier.max_tokens,
-            context=tier.context,
-            ability=ability,
-        )
     model = model_of(tier, settings)
-    ability = ability_of(model.size, settings.answering, settings.tiers.get(tier.name))
+    about: dict[str, Any] = {
+        "max_tokens": tier.max_tokens,
+        "context": tier.context,
+        "ability": ability_of(model.size, settings.answering, settings.tiers.get(tier.name)),
+    }
+    if tier.kind is TierKind.EXTERNAL:
+        external = ExternalTier(tier, price=lambda name: prices.price(name, today()))
+        return Voice(external.template, external=external, **about)
     template = template_of(model)
     if tier.kind is TierKind.REMOTE:
         speaker = remote(tier, template)
@@ -85,14 +83,7 @@ def voice_of(tier: Tier, settings: Settings, fleet: Fleet | None, prices: PriceT
     else:
         engine = settings.engine.model_copy(update={"model": model.name, "context": tier.context})
         speaker = Engine.of(settings.home, engine)
-    return Voice(
-        template,
-        speaker,
-        sha256=model.sha256,
-        max_tokens=tier.max_tokens,
-        context=tier.context,
-        ability=ability,
-    )
+    return Voice(template, speaker, sha256=model.sha256, **about)
 
 
 def remote(tier: Tier, template: ChatTemplate) -> Generator:

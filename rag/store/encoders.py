@@ -58,7 +58,16 @@ def open_encoders(settings: EmbeddingSettings, home: Path) -> Encoders:
     """Load what the settings name. Raises ModelError and UnknownModel, which name the setting."""
     # Asked before the first of them sets it to what one question needs.
     threads = settings.threads or torch.get_num_threads()
+    embedder, sha256 = open_embedder(settings, home, threads)
+    sparse, sparse_made_by = open_sparse(settings.sparse, home, threads)
+    tokens, late_made_by = open_late(settings.late_interaction, home, threads)
+    return Encoders(embedder, sha256, scales(embedder, sha256), sparse, sparse_made_by, tokens, late_made_by)
+
+
+def open_embedder(settings: EmbeddingSettings, home: Path, threads: int) -> tuple[DenseEmbedder, str]:
+    """The embedder of the settings, and the digest of its weights."""
     folder, sha256 = verified(settings.model, home)
+    query, document = settings.query_prompt, settings.document_prompt
     embedder = DenseEmbedder(
         folder,
         name=settings.model,
@@ -67,13 +76,9 @@ def open_encoders(settings: EmbeddingSettings, home: Path) -> Encoders:
         threads=threads,
         batch_tokens=settings.batch_tokens,
         runtime=settings.runtime,
-        prompts=prompts_for(
-            settings.model, home, query=settings.query_prompt, document=settings.document_prompt
-        ),
+        prompts=prompts_for(settings.model, home, query=query, document=document),
     )
-    sparse, sparse_made_by = open_sparse(settings.sparse, home, threads)
-    tokens, late_made_by = open_late(settings.late_interaction, home, threads)
-    return Encoders(embedder, sha256, scales(embedder, sha256), sparse, sparse_made_by, tokens, late_made_by)
+    return embedder, sha256
 
 
 def scales(embedder: Embedder, sha256: str) -> Mapping[Side, Scale]:

@@ -27,6 +27,7 @@ from rag.answering.grounding import COVERAGE, coverage, literal, windows
 from rag.answering.sentences import sentences
 from rag.assembly import System, open_system
 from rag.assistant import Delta, Final, Sources
+from rag.evaluation.statistics import auc
 from rag.settings import Settings
 from rag.store.queue import Listed, Queue, Shelf
 from rag.types import Answer, Chunk, Outcome, Passage, Tier
@@ -230,10 +231,7 @@ def trust(name: str, asked: Sequence[Asked], which: str) -> Iterator[Row]:
     no = [each.answer.confidence or 0.0 for each in known if not each.question.gold]
     if not yes or not no:
         return
-    wins = sum((a > b) + 0.5 * (a == b) for a in yes for b in no)
-    yield Row(
-        f"{name}confidence: AUC, {which}", wins / len(yes) / len(no), "of answerable over not", target=0.80
-    )
+    yield Row(f"{name}confidence: AUC, {which}", auc(yes, no), "of answerable over not", target=0.80)
     bar = sorted(yes)[len(yes) // 10]
     declined = sum(each < bar for each in no) / len(no)
     yield Row(

@@ -103,12 +103,9 @@ def routing(
 
 def embedder(settings: Settings) -> Embed:
     """The embedder of the settings, its query side."""
-    from rag.embedding.dense import DenseEmbedder
-    from rag.models.verification import verified
+    from rag.store.encoders import open_embedder
 
-    model = settings.embedding.model
-    folder, _ = verified(model, settings.home)
-    dense = DenseEmbedder(folder, name=model, dtype=settings.embedding.dtype)
+    dense, _ = open_embedder(settings.embedding, settings.home, settings.embedding.threads)
     return lambda texts: np.stack([dense.embed_query(text) for text in texts]).astype(np.float64)
 
 

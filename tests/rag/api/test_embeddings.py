@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
+from rag.api.embeddings import counter_of
+
 pytestmark = pytest.mark.model
 
 
@@ -51,3 +53,8 @@ def test_the_index_has_the_same_vectors(house: Any, openai: OpenAI) -> None:
 def test_what_cannot_be_embedded_is_refused(openai: OpenAI, wish: dict[str, Any], error: Any) -> None:
     with pytest.raises(error):
         openai.embeddings.create(**{"model": "all-minilm-l6-v2", "input": "leave", **wish})
+
+
+def test_the_prompt_of_a_model_counts_with_the_text(tmp_path: Any) -> None:
+    bare, prompted = (counter_of("all-minilm-l6-v2", tmp_path, prompt).budget for prompt in ("", "passage: "))
+    assert bare - prompted == 2

@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 from rag.evaluation.statistics import (
     Z_ONE_SIDED,
     Interval,
+    auc,
     drop_bounds,
     interval,
     mcnemar,
@@ -104,3 +105,9 @@ def test_the_questions_a_gate_needs_are_those_of_the_table() -> None:
     }
     for (flips, margin), needed in table.items():
         assert questions_needed(flips, margin) == pytest.approx(needed, abs=1)
+
+
+def test_the_area_under_the_curve_is_the_chance_of_being_above() -> None:
+    assert auc([0.9, 0.8], [0.1, 0.2]) == 1.0
+    assert auc([0.5], [0.5, 0.7, 0.3]) == 0.5
+    assert auc([0.1, 0.4], [0.2, 0.3]) == 0.5

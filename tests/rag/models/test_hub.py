@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from rag.models.intake import Wish
 from rag.models.lockfile import locate
 from rag.models.shelf import Shelf
 from rag.models.verification import verify
+from tests.rag.models.hubs import patient, running
 
 Maker = Callable[..., Path]
 
@@ -81,12 +81,8 @@ class Hub:
 @pytest.fixture
 def hub(made: Maker) -> Iterator[Hub]:
     hub = Hub(made("tiny.gguf", keys={"general.license": "mit"}).read_bytes())
-    thread = threading.Thread(target=hub.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield hub
-    hub.server.shutdown()
-    hub.server.server_close()
-    thread.join()
+    with running(hub.server):
+        yield hub
 
 
 def place(hub: Hub) -> Remote:
@@ -95,10 +91,6 @@ def place(hub: Hub) -> Remote:
 
 def sha(hub: Hub) -> str:
     return hashlib.sha256(hub.content).hexdigest()
-
-
-def patient(_: float) -> None:
-    """Waits for nothing."""
 
 
 def test_a_file_of_a_hub_is_fetched_and_pinned(hub: Hub, shelf: Shelf, client: httpx.Client) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +21,7 @@ from rag.models.repository import is_repository, listed, pull_folder
 from rag.models.shelf import Shelf
 from rag.models.verification import verified
 from tests.rag.models.encoders import CARD, encoder
+from tests.rag.models.hubs import patient, running
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NAME = "intfloat/e5-small"
@@ -109,16 +109,8 @@ class Hub:
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
     hub = Hub(encoder(tmp_path / "published", card=CARD))
-    thread = threading.Thread(target=hub.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield hub
-    hub.server.shutdown()
-    hub.server.server_close()
-    thread.join()
-
-
-def patient(_: float) -> None:
-    """Waits for nothing."""
+    with running(hub.server):
+        yield hub
 
 
 def test_an_encoder_is_fetched_and_pinned_file_by_file(
