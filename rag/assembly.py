@@ -23,7 +23,7 @@ from rag.cost.accountant import Accountant
 from rag.cost.lookups import Lookup, booked
 from rag.engine.generator import Generator
 from rag.errors import Forbidden, NotFound, RagError, SettingsError, UnknownModel
-from rag.models.lockfile import Entry, folder_of, locate
+from rag.models.lockfile import Entry, folder_of, languages_of, locate
 from rag.models.verification import verify
 from rag.observability.metering import metered
 from rag.rendering import PageImages
@@ -219,6 +219,7 @@ async def open_system(
                 live=catalog.passages,
                 beside=catalog.neighbours,
                 ask_back=question_back,
+                languages=languages_of(settings.embedding.model, home),
             ),
             model=model_of(declared(settings).get(SMALL), settings),
             pipeline=lambda: Pipeline(catalog, indexes, settings),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -55,7 +55,7 @@ class Assistant:
     that the passages of a prompt were looked up at the moment it comes in. `live` reads chunks that a reader
     may read now: every citation is held against them once more. `beside` reads the chunks next to some, so
     that nothing is computed over half a table. `ask_back` may find that a question can mean
-    several things, and says what to ask.
+    several things, and says what to ask. `languages`: those the embedder was trained for, empty: not stated.
     """
 
     def __init__(
@@ -70,10 +70,12 @@ class Assistant:
         live: Live | None = None,
         beside: Beside | None = None,
         ask_back: AskBack | None = None,
+        languages: Collection[str] = (),
     ) -> None:
         self.retriever, self.vectors, self.settings = retriever, vectors, settings
         self.voices, self.accountant = voices, accountant
         self.epoch, self.live, self.beside, self.ask_back = epoch, live, beside, ask_back
+        self.languages = languages
         self.clerk = Clerk(voices, accountant, vectors, settings)
         high = settings.profile in (Profile.HIGH, Profile.RESTRICTED)
         self.memory = AnswerMemory(CachePolicy.OFF if high else CachePolicy(settings.cache))
@@ -193,7 +195,9 @@ class Assistant:
         most = min(self.settings.max_quotes, case.docket.ticket.plan.passages or self.settings.max_quotes)
         with span("choose", passages=len(passages)) as choosing:
             who = {"reader": case.reader, "epoch": case.epoch or ""}
-            selection = await choose(case.question, passages, self.vectors, limit=most, **who)
+            selection = await choose(
+                case.question, passages, self.vectors, limit=most, languages=self.languages, **who
+            )
             choosing.note(quotes=len(selection.quotes))
         account.lap("quotes")
         come_from: list[Material] = []

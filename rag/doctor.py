@@ -20,7 +20,7 @@ from rag.errors import RagError
 from rag.models.abilities import abilities
 from rag.models.check import choose
 from rag.models.header import read_header
-from rag.models.lockfile import Entry, entry, load_lock, locate
+from rag.models.lockfile import Entry, entry, languages_of, load_lock, locate
 from rag.models.verification import verify
 from rag.settings import Settings
 
@@ -224,10 +224,7 @@ def ledger(system: System) -> Finding:
 
 def beyond(settings: Settings, counts: Mapping[str, int]) -> list[str]:
     """The languages that the embedder is not known for, where they are a tenth of the documents or more."""
-    try:
-        known = entry(settings.embedding.model, settings.home).languages
-    except RagError:
-        return []
+    known = languages_of(settings.embedding.model, settings.home)
     foreign = sorted(name for name in counts if known and name not in known)
     whole = sum(counts.values())
     return foreign if whole and sum(counts[name] for name in foreign) / whole >= FOREIGN else []

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ingest.parsing import language
 from ingest.parsing.blocks import ParsedDocument, cleaned
 from ingest.parsing.detection import Format, detect
 from rag.errors import NoText
+from rag.language import language
 
 # Named, not imported: a child that reads mails has no need of a PDF library.
 PARSERS: dict[Format, str] = {
@@ -133,4 +133,4 @@ def finished(document: ParsedDocument) -> ParsedDocument:
         raise NoText("all the text of the document is hidden" if hidden else "the document holds no text")
     if document.language:
         return document
-    return replace(document, language=language.language(block.text for block in document.blocks))
+    return replace(document, language=language(block.text for block in document.blocks))

@@ -11,9 +11,12 @@ from rag.answering.numerals import in_digits
 from rag.answering.sentences import Sentence, sentences
 from rag.answering.vocabulary import UNITS
 from rag.answering.words import WORD, content
+from rag.language import caseless, language
 from rag.store.vectors import Vectors
 from rag.types import Chunk, Passage
 
+# Whose negations, bounds, units and opposites facts.py, scope.py and vocabulary.toml know.
+CHECKED = frozenset({"en", "de"})
 COVERAGE = 0.7
 SIMILARITY = 0.6
 
@@ -33,10 +36,12 @@ class Window:
     """One sentence of a chunk, read under its title and headings.
 
     No more than one: facts of two neighbours joined by a small model were wrong as often as right.
+    `known`: these checks know the small words of its language.
     """
 
     sentence: Sentence
     heading: str
+    known: bool = True
 
     @property
     def text(self) -> str:
@@ -50,7 +55,13 @@ class Window:
 def windows(chunk: Chunk, *, title: str = "") -> list[Window]:
     """Every sentence of a chunk."""
     heading = " ".join(dict.fromkeys(part for part in (title, *chunk.heading_path) if part))
-    return [Window(sentence, heading) for sentence in sentences(chunk.text)]
+    known = checkable(chunk.text)
+    return [Window(sentence, heading, known) for sentence in sentences(chunk.text)]
+
+
+def checkable(text: str) -> bool:
+    """Whether the checks know how a text denies, bounds and opposes; of names in Latin letters they do."""
+    return (found := language([text])) in CHECKED or not (found or caseless(text))
 
 
 def promising(claim: str, found: Sequence[Window], *, question: str = "", limit: int = 3) -> list[Window]:
@@ -84,8 +95,11 @@ def coverage(claim: str, window: Window) -> float:
 def literal(claim: str, window: Window, *, question: str = "") -> str:
     """The first fact of the claim that the window does not contain, in words; empty when all are there.
 
-    A word that is in neither the window nor the question is invented; the question may be repeated.
+    A word that is in neither the window nor the question is invented; the question may be repeated. Where the
+    language is not known to these checks, a "not" could be missing: only the whole sentence will do.
     """
+    if not window.known and WORD.findall(claim.lower()) != WORD.findall(window.text.lower()):
+        return "in this language only whole sentences of the source are checked"
     checks = (missing_number, missing_date, missing_name, missing_identifier, turned_around, misread)
     if reason := next((reason for check in checks if (reason := check(claim, window))), ""):
         return reason

@@ -14,6 +14,7 @@ from rag.answering.brief import wording
 from rag.answering.facts import contradictions, dates, identifiers, names, negated, quantities
 from rag.answering.questions import kind_of
 from rag.answering.words import content
+from rag.language import caseless
 from rag.settings import AnsweringSettings
 from rag.store.vectors import Vectors
 from rag.types import Answer, Passage, Principal
@@ -183,4 +184,6 @@ def same_facts(one: str, other: str) -> bool:
         and not contradictions(one, other)
         and not contradictions(other, one)
         and bool(set(content(one)) & set(content(other)))
+        # Where letters have no case, a name looks like any word.
+        and not (caseless(one + other) and set(content(one)) != set(content(other)))
     )

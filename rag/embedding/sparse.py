@@ -18,12 +18,9 @@ from typing import Protocol
 from qdrant_edge import Bm25, Bm25Config, TokenizerType
 from qdrant_edge import SparseVector as Terms
 
+from rag.language import UNSPACED
 from rag.types import BM25
 
-# Scripts that put no spaces between words: Thai to Khmer, kana, Han. The word tokenizer takes a sentence
-# for one term; the multilingual one segments (nDCG@10 on xquad_multilingual .783 -> .944), but is a little
-# worse for English (tatqa .716 -> .706), so each text gets the one that suits it.
-UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 # Arabic words take their own stemmer and stop words: on the Arabic part of xquad_multilingual nDCG@10 of BM25
 # .861 -> .928, fused .860 -> .941. For German and Spanish theirs changed nothing beyond noise.
 ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f]+")
@@ -79,6 +76,8 @@ class SparseEncoder:
 
     def __init__(self) -> None:
         self._spaced = Bm25(Bm25Config())
+        # The word tokenizer takes a sentence without spaces for one term. The multilingual one segments
+        # (nDCG@10 of xquad_multilingual .783 -> .944), but is worse for English (tatqa .716 -> .706)
         self._unspaced = Bm25(Bm25Config(tokenizer=TokenizerType.Multilingual))
         self._arabic = Bm25(Bm25Config(language="arabic"))
         self._term = lru_cache(KNOWN_WORDS)(self._look_up)

@@ -85,7 +85,13 @@ async def freeze(
             continue
         question = standalone(item.question, item.history)
         passages = await system.retriever.search(question, system.principal, collection=library.collection)
-        chosen = await choose(question, passages, system.vectors, limit=answering.max_quotes)
+        chosen = await choose(
+            question,
+            passages,
+            system.vectors,
+            limit=answering.max_quotes,
+            languages=system.assistant.languages,
+        )
         quoted_from = to_read(chosen, question) or passages[:1]
         most = ability.passages
         if kept := to_read(chosen, question, passages, most) if most else quoted_from:

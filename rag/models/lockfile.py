@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.embedding.files import EncoderKind
-from rag.errors import ModelError, UnknownModel
+from rag.errors import ModelError, RagError, UnknownModel
 
 LOCK = Path(__file__).with_name("models.lock")
 
@@ -160,6 +160,14 @@ def encoder_of(model: str, home: Path | None = None) -> tuple[Path, Entry | None
     if pinned.kind == "generator":
         raise ModelError(f"model {model!r} is a generator; name one that turns text into vectors or scores")
     return locate(pinned, home), pinned
+
+
+def languages_of(model: str, home: Path | None = None) -> tuple[str, ...]:
+    """The languages that a pinned encoder was trained for; empty: not stated, or the model is not pinned."""
+    try:
+        return entry(model, home).languages
+    except RagError:
+        return ()
 
 
 def folder_of(model: str, home: Path | None = None) -> Path:

@@ -133,11 +133,14 @@ def questions() -> list[Question]:
     ]
 
 
-async def feed(system: System) -> None:
-    """Every article a document, every paragraph one of its chunks, through catalog and index as they are."""
+async def feed(system: System, corpus: Sequence[dict]) -> None:
+    """Every article a document, every paragraph one of its chunks, through catalog and index as they are.
+
+    A paragraph without a title is a document of its own.
+    """
     articles: dict[str, list[Chunk]] = defaultdict(list)
-    for row in rows("corpus.jsonl"):
-        paragraphs = articles[row["title"]]
+    for row in corpus:
+        paragraphs = articles[row["title"] or row["_id"]]
         paragraphs.append(Chunk(chunk_id(row["_id"]), len(paragraphs), row["text"]))
     queue = Queue(system.catalog.database)
     shelf = Shelf.of(system.principal, "default", ("everyone",), "bench")
@@ -255,7 +258,7 @@ async def run(tiers: Sequence[Tier], count: int | None) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         async with open_system(Settings(home=Path(folder) / "kb"), generation=Tier.SMALL in tiers) as system:
             started = time.perf_counter()
-            await feed(system)
+            await feed(system, rows("corpus.jsonl"))
             print(f"indexed in {time.perf_counter() - started:.0f} s", flush=True)
             for tier in tiers:
                 chosen = questions()

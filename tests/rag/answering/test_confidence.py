@@ -42,4 +42,16 @@ def test_signs_are_read_from_question_and_quote() -> None:
         Sentence(0, len(text), text), text, 0.6, frozenset({"plant", "open"}), frozenset({"plant", "kiel"})
     )
     found = signs("Why did the plant in Kiel not close in 2001?", [evidence], {"plant": 1.0, "kiel": 3.0})
-    assert found == Signs(0.6, 0.25, 0.5, negative=1.0, opposite=1.0, other_number=1.0, changed_places=0.0)
+    assert found == Signs(
+        0.6, 0.25, 0.5, negative=1.0, opposite=1.0, other_number=1.0, changed_places=0.0, near=1.0, within=1.0
+    )
+
+
+@pytest.mark.parametrize("name", ["covered", "near", "within"])
+def test_in_a_strange_language_the_words_speak(name: str) -> None:
+    assert probability(replace(MIDDLE, **{name: 1.0}), by_words=True) > probability(MIDDLE, by_words=True)
+    assert probability(replace(MIDDLE, similar=0.9), by_words=True) == probability(MIDDLE, by_words=True)
+    assert probability(Signs(similar=1.0), by_words=True) < min(DECLINED_BELOW.values())
+    found = Signs(covered=1.0, near=1.0, within=1.0)
+    assert probability(found, by_words=True) > max(DECLINED_BELOW.values())
+    assert probability(replace(found, negative=1.0), by_words=True) < probability(found, by_words=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.answering.grounding import check, windows
+from rag.answering.grounding import check, checkable, windows
 from rag.types import Chunk
 
 SOURCE = Chunk(
@@ -123,3 +123,41 @@ def test_a_table_row_supports_what_its_header_and_cells_say() -> None:
 def test_a_number_in_words_is_the_number_in_digits(claim: str, supported: bool) -> None:
     source = Chunk("c", 0, "Staff have twenty-eight days of leave. The gate opens at 9:30.")
     assert any(check(claim, window, 0.9).supported for window in windows(source)) is supported
+
+
+STRANGE = [
+    ("Les animaux ne sont pas autorisés dans les bureaux.", "Les animaux sont autorisés dans les bureaux."),
+    (
+        "I dipendenti non possono portare cani in ufficio.",
+        "I dipendenti possono portare cani in ufficio.",
+    ),
+    ("De medewerkers mogen niet roken in het gebouw.", "De medewerkers mogen roken in het gebouw."),
+    ("Os funcionários não podem fumar no prédio.", "Os funcionários podem fumar no prédio."),
+    ("Pracownicy nie mogą palić w budynku.", "Pracownicy mogą palić w budynku."),
+    ("Курение в здании не разрешено.", "Курение в здании разрешено."),
+    ("يجب ألا يتجاوز المبلغ 500 يورو.", "يجب يتجاوز المبلغ 500 يورو."),
+    ("员工不得在楼内吸烟。", "员工得在楼内吸烟。"),
+    ("कर्मचारी भवन में धूम्रपान नहीं कर सकते।", "कर्मचारी भवन में धूम्रपान कर सकते।"),
+]
+
+
+@pytest.mark.parametrize(("source", "claim"), STRANGE)
+def test_in_a_language_whose_small_words_are_not_known_only_whole_sentences_are_supported(
+    source: str, claim: str
+) -> None:
+    def supported(said: str) -> bool:
+        return any(check(said, window, 0.95).supported for window in windows(Chunk("c", 0, source)))
+
+    assert not supported(claim)
+    assert supported(source)
+    assert supported(source.rstrip(".。।"))
+
+
+@pytest.mark.parametrize("text", ["Kiel, Bonn, Oslo", "CT-200: 48", "The pump is checked by the staff.", ""])
+def test_names_and_numbers_are_checked_as_ever(text: str) -> None:
+    assert checkable(text)
+
+
+@pytest.mark.parametrize("text", ["年假二十天", "Le budget de la ville est dans le rapport."])
+def test_what_is_in_another_language_is_not(text: str) -> None:
+    assert not checkable(text)

@@ -132,6 +132,9 @@ def test_of_several_questions_the_nearest_is_taken() -> None:
         ("What is reimbursed?", "What is not reimbursed?"),
         ("When is rent paid?", "Who pays rent?"),
         ("How long does CT-200 run?", "How long does CT-300 run?"),
+        # No letter of a name is a capital here.
+        ("أين ولد محمد؟", "أين ولد أحمد؟"),
+        ("李明的预算是多少？", "王芳的预算是多少？"),
     ],
 )
 def test_near_questions_that_ask_for_something_else_are_told_apart(one: str, other: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from rag.answering.confidence import DECLINED_BELOW
 from rag.answering.quotes import CANDIDATES, candidates, choose, select, shortlist
+from rag.answering.sentences import sentences
 from rag.types import Chunk, Passage
 
 BAR = DECLINED_BELOW["standard"]
@@ -100,3 +101,57 @@ def test_a_number_below_zero_is_not_the_same_above_zero() -> None:
     for asked, months in (("-20", "22"), ("20", "39")):
         chosen = select(f"How long does the battery last at {asked} °C?", found, [0.5] * len(found))
         assert [months in quote.sentence.text for quote in chosen.quotes] == [True]
+
+
+STRANGE = {
+    "fr": (
+        "Quel est le budget des imprimantes ?",
+        "Le budget des imprimantes est de 300 euros.",
+    ),
+    "ar": ("ما هي الميزانية السنوية للطابعات؟", "الميزانية السنوية للطابعات هي 300 يورو."),
+    "zh": ("打印机的年度预算是多少？", "打印机的年度预算为 300 欧元。"),
+    "hi": ("प्रिंटर का वार्षिक बजट कितना है?", "प्रिंटर का वार्षिक बजट 300 यूरो है।"),
+}
+BESIDE = {
+    "fr": "Les salariés posent leurs congés deux semaines à l'avance.",
+    "ar": "يطلب الموظفون إجازاتهم قبل أسبوعين.",
+    "zh": "员工应提前两周申请休假。",
+    "hi": "कर्मचारी दो सप्ताह पहले छुट्टी माँगते हैं।",
+}
+
+
+@pytest.mark.parametrize("language", STRANGE)
+@pytest.mark.parametrize("cosine", [0.2, 0.9])
+def test_in_a_language_that_the_embedder_does_not_know_words_decide(language: str, cosine: float) -> None:
+    question, answer = STRANGE[language]
+    there, gone = (passage(text) for text in (f"{BESIDE[language]} {answer}", BESIDE[language]))
+
+    def ask(found: Passage) -> tuple[str, bool]:
+        chosen = asyncio.run(choose(question, [found], Levels(cosine), limit=1, languages=("en",)))  # type: ignore[arg-type]
+        return chosen.quotes[0].sentence.text, chosen.answers(BAR)
+
+    assert ask(there) == (answer, True)
+    assert ask(gone)[1] is False
+
+
+def test_neighbours_are_one_quote_and_leave_room_for_another() -> None:
+    text = "Langlade led the mission. His aim was to punish the town."
+    found = candidates([passage(text), passage("The mission began in May.", score=0.9, number=1)])
+    chosen = select("What was the aim of the mission of Langlade?", found, [0.5] * len(found))
+    assert [quote.sentence.text for quote in chosen.quotes] == [
+        "Langlade led the mission. His aim was to punish the town.",
+        "The mission began in May.",
+    ]
+    for quote in chosen.quotes:
+        assert quote.passage.chunk.text[quote.sentence.start : quote.sentence.end] == quote.sentence.text
+
+
+def test_a_quote_is_two_sentences_at_most_and_no_rows_are_put_together() -> None:
+    long = passage("The leave is 28 days. The leave is paid. The leave is requested early.")
+    (quote, other) = select("What about the leave?", candidates([long]), [0.5] * 3).quotes
+    assert {len(sentences(each.sentence.text)) for each in (quote, other)} == {1, 2}
+    table = passage("| Place | Leave |\n|---|---|\n| Kiel | 28 days |\n| Bonn | 30 days |")
+    found = candidates([table])
+    assert all("\n" not in each.sentence.text for each in select("What leave?", found, [0.5] * 3).quotes)
+    too_long = passage(f"The leave is {'very ' * 130}long. The leave is paid.")
+    assert len(select("What about the leave?", candidates([too_long]), [0.5] * 2).quotes) == 2

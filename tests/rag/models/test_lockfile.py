@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import ModelError, UnknownModel
-from rag.models.lockfile import Entry, PinnedFile, entry, folder_of, load_lock, locate
+from rag.models.lockfile import Entry, PinnedFile, entry, folder_of, languages_of, load_lock, locate
 
 
 def test_every_entry_pins_a_digest_a_size_a_licence_and_a_source() -> None:
@@ -23,6 +23,11 @@ def test_a_generator_is_no_encoder(tmp_path: Path) -> None:
     assert folder_of(str(tmp_path), tmp_path) == tmp_path
     with pytest.raises(ModelError, match="'smollm2-135m-instruct' is a generator; name one that turns text"):
         folder_of("smollm2-135m-instruct", tmp_path)
+
+
+def test_languages_are_those_that_an_entry_states(tmp_path: Path) -> None:
+    assert languages_of("all-minilm-l6-v2", tmp_path) == ("en",)
+    assert languages_of(str(tmp_path), tmp_path) == ()
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:

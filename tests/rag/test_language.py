@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.parsing.language import SAMPLE, language, middle
+from rag.language import SAMPLE, caseless, language, middle, small_words
 
-CORPUS = Path(__file__).resolve().parents[4] / "shared/data/dev_set/qa/xquad_multilingual/corpus.jsonl"
+CORPUS = Path(__file__).resolve().parents[3] / "shared/data/dev_set/qa/xquad_multilingual/corpus.jsonl"
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,16 @@ def test_paragraphs_of_six_languages() -> None:
     rows = [json.loads(line) for line in CORPUS.read_text("utf-8").splitlines()]
     right = sum(language([row["text"]]) == row["metadata"]["lang"] for row in rows)
     assert right / len(rows) >= 0.99
+
+
+def test_small_words_are_known_by_language() -> None:
+    assert {"el", "quién"} <= small_words("es") and "what" in small_words("en")
+    assert {"什么"} <= small_words("zh") and {"कितना"} <= small_words("hi")
+    assert small_words("") == frozenset() == small_words("xx")
+
+
+@pytest.mark.parametrize(
+    ("text", "none"), [("Straße", False), ("Ελλάδα", False), ("年", True), ("حق 7", True)]
+)
+def test_scripts_without_large_letters(text: str, none: bool) -> None:
+    assert caseless(text) is none

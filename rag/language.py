@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+# Scripts that put no spaces between words: Thai to Khmer, kana, Han.
+UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
 SAMPLE = 4000
 LEAST_LETTERS = 12
@@ -88,6 +94,8 @@ LETTERS = {
     "lt": "ėįųąęčšž",
     "sl": "čšž",
 }
+# Beside the words above, for small_words only.
+ASKING: dict[str, str] = tomllib.loads(Path(__file__).with_name("language.toml").read_text("utf-8"))
 WORDS = {language: frozenset(words.split()) for language, words in LATIN.items()}
 WORD = re.compile(r"[^\W\d_]+")
 
@@ -116,6 +124,17 @@ def language(texts: Iterable[str]) -> str:
     if script == "ARABIC":
         return by_letters(sample, ARABIC, least=0.01 * count) or "ar"
     return SCRIPTS.get(script, "")
+
+
+def caseless(text: str) -> bool:
+    """Whether a text has letters that are neither large nor small, as Arabic, Hindi, Hebrew and Chinese."""
+    return any(unicodedata.category(each) == "Lo" for each in text)
+
+
+@cache
+def small_words(name: str) -> frozenset[str]:
+    """Words of a language that say little on their own, its question words among them, in lower case."""
+    return WORDS.get(name, frozenset()) | frozenset(ASKING.get(name, "").split())
 
 
 def middle(texts: list[str]) -> str:
