@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from rag.answering.account import Account, work_of
-from rag.answering.brief import filled, refusal, worth_warming
+from rag.answering.brief import worth_warming
 from rag.answering.case import Case
 from rag.answering.citations import Citations, quoted, stands
 from rag.answering.confidence import declined_below
@@ -21,6 +21,7 @@ from rag.answering.manner import AS_SET, Manner
 from rag.answering.memory import AnswerMemory, CachePolicy, Situation, recipe_of
 from rag.answering.quotes import Selection, choose
 from rag.answering.reading import Live, reading_for, sources
+from rag.answering.replies import refusal, reply
 from rag.answering.tables.evidence import MOST_ROWS, PRECISION, Computed, compute, cut_off
 from rag.answering.worded import Said, Tally, structured, worded
 from rag.cost.accountant import Accountant
@@ -171,7 +172,7 @@ class Assistant:
                     else:
                         yield event
             assert answer is not None
-        answer = await self._checked(answer, case.principal)
+        answer = await self._checked(answer, case)
         known = answer.tier == Tier.EXTRACT or answer.model_sha256
         if memorable and known and answer.outcome is not Outcome.CLARIFY:
             self.memory.keep(case.question, situation, replace(answer, cached=""))
@@ -208,7 +209,7 @@ class Assistant:
         unchecked: tuple[str, ...] = ()
         if not selection.answers(declined_below(self.settings)):
             await self.clerk.narrow(case.docket, 0, case.manner)
-            yield case.delta(refusal(passages))
+            yield case.delta(refusal(case.question, passages))
         elif case.manner.schema:
             outcome, delta, unchecked = await self._structure(case, selection)
             yield delta
@@ -217,7 +218,7 @@ class Assistant:
                 outcome = Outcome.ANSWERED
                 yield delta
             if case.declined and not case.shown:
-                yield case.delta(refusal(passages))
+                yield case.delta(refusal(case.question, passages))
                 yield Final(self._final(case, Outcome.NOT_FOUND))
                 return
             for quote in selection.quotes:
@@ -280,7 +281,11 @@ class Assistant:
         text, backed = await structured(case.question, drafter, case.citations, case.account)
         if backed.missing:
             case.citations = Citations(0)
-            return Outcome.NOT_FOUND, case.delta(filled("unbacked", values=", ".join(backed.missing))), ()
+            return (
+                Outcome.NOT_FOUND,
+                case.delta(reply("unbacked", case.question, values=", ".join(backed.missing))),
+                (),
+            )
         case.shown = text
         return Outcome.ANSWERED, Delta(text, case.citations.all), backed.unchecked
 
@@ -316,15 +321,22 @@ class Assistant:
         case.account.on_packed, case.account.on_finished = packed, booked
         return Drafter(case.inquiry, self.settings, voice, case.principal, case.manner, reading)
 
-    async def _checked(self, answer: Answer, principal: Principal) -> Answer:
+    async def _checked(self, answer: Answer, case: Case) -> Answer:
         """The answer if every citation still stands for this reader, else a refusal."""
         if not self.live or not answer.citations:
             return answer
-        live = await asyncio.to_thread(self.live, [each.chunk_id for each in answer.citations], principal)
+        live = await asyncio.to_thread(
+            self.live, [each.chunk_id for each in answer.citations], case.principal
+        )
         if all(stands(each, live) for each in answer.citations):
             return answer
         return replace(
-            answer, text=refusal(()), outcome=Outcome.NOT_FOUND, citations=(), passages=(), confidence=None
+            answer,
+            text=refusal(case.question, ()),
+            outcome=Outcome.NOT_FOUND,
+            citations=(),
+            passages=(),
+            confidence=None,
         )
 
     async def _booked(self, case: Case, answer: Answer) -> Answer:

@@ -6,7 +6,7 @@ import re
 import tomllib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -124,6 +124,18 @@ def language(texts: Iterable[str]) -> str:
     if script == "ARABIC":
         return by_letters(sample, ARABIC, least=0.01 * count) or "ar"
     return SCRIPTS.get(script, "")
+
+
+def spoken(text: str, among: Sequence[str]) -> str:
+    """The one of these languages that a few words are in, the first one if that cannot be told."""
+    words = WORD.findall(text.lower())
+    letters = [each for each in text.lower() if not each.isascii()]
+
+    def hits(name: str) -> float:
+        own = sum(each in LETTERS.get(name, "") for each in letters)
+        return sum(word in small_words(name) for word in words) + own / 2
+
+    return max(among, key=hits)
 
 
 def caseless(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rag.answering.replies import nearest, reply
 from rag.retrieval.question import unclear
 from rag.types import Passage
 
@@ -13,6 +14,6 @@ def question_back(question: str, passages: Sequence[Passage]) -> str | None:
     pointer = unclear(question)
     if not pointer:
         return None
-    titles = list(dict.fromkeys(passage.title for passage in passages))[:3]
-    about = f" Is it about {' or '.join(titles)}?" if titles else ""
-    return f'What do you mean by "{pointer}"?{about}'
+    asked = reply("unclear", question, pointer=pointer)
+    titles = nearest(passages)
+    return f"{asked} {reply('perhaps', question, titles=titles)}" if titles else asked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -22,8 +22,13 @@ def wording(name: str) -> str:
 
 
 def filled(name: str, **values: str) -> str:
-    """A wording with its {names} replaced; braces inside the values stay as they are."""
-    parts = wording(name).split("{")
+    """A wording with its {names} replaced."""
+    return put_in(wording(name), values)
+
+
+def put_in(text: str, values: Mapping[str, str]) -> str:
+    """A text with its {names} replaced; braces inside the values stay as they are."""
+    parts = text.split("{")
     return parts[0] + "".join(
         values[part[: part.index("}")]] + part[part.index("}") + 1 :] for part in parts[1:]
     )
@@ -102,9 +107,3 @@ def marked(pieces: Sequence[Piece], packed: Sequence[str]) -> list[Piece]:
             text = text[at + len(rest.pop(0)) :]
         found += [Piece(text, piece.control)] if text else []
     return found
-
-
-def refusal(passages: Sequence[Passage]) -> str:
-    """The honest answer when the documents hold none, naming what came nearest."""
-    titles = list(dict.fromkeys(passage.title for passage in passages if passage.title))[:3]
-    return filled("not_found", titles="; ".join(titles)) if titles else wording("nothing_near")

@@ -13,6 +13,7 @@ from rag import __version__
 from rag.answering.brief import wording
 from rag.answering.facts import contradictions, dates, identifiers, names, negated, quantities
 from rag.answering.questions import kind_of
+from rag.answering.replies import replies
 from rag.answering.words import content
 from rag.language import caseless
 from rag.settings import AnsweringSettings
@@ -82,11 +83,8 @@ class Shelf:
 
 def recipe_of(settings: AnsweringSettings, model_sha256: str) -> str:
     """What an answer is made with: the model, its instructions, how sentences are chosen and checked."""
-    told = "\x1f".join(
-        wording(name)
-        for name in ("system", "otherwise", "unsaid", "question", "passage", "not_found", "nothing_near")
-    )
-    said = "\x1e".join((__version__, model_sha256, settings.model_dump_json(), told))
+    told = "\x1f".join(wording(name) for name in ("system", "otherwise", "unsaid", "question", "passage"))
+    said = "\x1e".join((__version__, model_sha256, settings.model_dump_json(), told, str(replies())))
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
 

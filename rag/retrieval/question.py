@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from rag.language import UNSPACED
 from rag.types import Message
 
 WORDS = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 # Words that point back into the conversation, or open a question that continues the one before.
 POINTERS = re.compile(
     r"\b(it|its|they|them|their|this|these|those|he|him|his|she|her|ones"
-    r"|ihn|ihm|ihr|ihre|ihren|dieser|diese|dieses|davon|dazu|dort|dafür)\b",
+    r"|ihn|ihm|ihr|ihre|ihren|dieser|diese|dieses|davon|dazu|dort|dafür"
+    # In small letters only: ESA, CES and ESTA are names.
+    r"|(?-i:ils|elles?|celui|celle|ceux|celles|cela|ça|cet|cette|ces"
+    r"|él|ellos|ellas?|eso|esto|es[ae]s?|est[ae]s?|esos|estos|aquell?[oa]s?"
+    r"|esso|essa|essi|quest[oaie]|quell[oaie]|eles?|elas?|isso|isto|disso|deze|dit|hij|zij|daarvan|daarvoor))\b"
+    r"|它们?|他们?|她们?|这些?个?|那些|那个|それ|これ|あれ|\b(?:इस|उस|यह|वह)(?:का|की|के|में|से|को)?(?!\w)"
+    r"|\b(?:هذا|هذه|ذلك|تلك)\b",
     re.IGNORECASE,
 )
 OPENERS = (
@@ -29,6 +36,13 @@ OPENERS = (
     "y ",
     "qu'en est-il",
     "¿qué hay de",
+    "e ",
+    "en ",
+    "那么",
+    "那",
+    "还有",
+    "और ",
+    "وماذا عن",
 )
 # "And in Zurich?" behind "... in Oslo?": a name or a number, with its preposition, and nothing else.
 MONTH = (
@@ -153,15 +167,24 @@ def unclear(question: str, history: Sequence[Message] = ()) -> str:
     pointer = POINTERS.search(question)
     if pointer is None:
         return ""
-    words = {word.casefold() for word in WORDS.findall(POINTERS.sub(" ", question))} - FUNCTION_WORDS
+    left = POINTERS.sub(" ", question)
+    if UNSPACED.search(left):
+        return ""
+    words = {word.casefold() for word in WORDS.findall(left)} - FUNCTION_WORDS
     named = re.search(r"\d|(?<=\s)[^\W\d_a-z]\w", question) is not None
     return pointer.group() if len(words) <= FEW_WORDS and not named else ""
+
+
+def count(text: str) -> int:
+    """Words of a text; where they have no spaces between them, two characters are one."""
+    runs = UNSPACED.findall(text)
+    return len(WORDS.findall(UNSPACED.sub(" ", text))) + sum(len(run) + 1 for run in runs) // 2
 
 
 def leans_back(question: str) -> bool:
     """Whether a question cannot be understood without the turn before it."""
     return (
-        len(WORDS.findall(question)) <= SHORT_WORDS
+        count(question) <= SHORT_WORDS
         or question.casefold().lstrip().startswith(OPENERS)
         or POINTERS.search(question) is not None
     )

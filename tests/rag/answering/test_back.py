@@ -15,8 +15,9 @@ def passage(title: str) -> Passage:
 def test_the_reader_is_asked_what_is_meant_and_offered_what_was_found() -> None:
     found = [passage("Travel policy"), passage("Travel policy"), passage("Badges")]
     back = question_back("How long is it kept?", found)
-    assert back == 'What do you mean by "it"? Is it about Travel policy or Badges?'
+    assert back == 'What do you mean by "it"? Is it about one of these: Travel policy; Badges?'
     assert question_back("How long is it kept?", []) == 'What do you mean by "it"?'
+    assert question_back("Wie lange gilt dieses?", []) == "Was meinen Sie mit „dieses“?"
 
 
 @pytest.mark.parametrize("question", ["How long are calibration records kept?", "What is the per diem?"])

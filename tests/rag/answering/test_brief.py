@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from rag.answering.ability import SMALL
-from rag.answering.brief import instructions, marked, messages, pack, refusal
+from rag.answering.brief import instructions, marked, messages, pack
 from rag.engine.prompt import render
 from rag.models.lockfile import entry
 from rag.types import Chunk, Passage
@@ -57,10 +57,3 @@ def test_the_system_text_comes_first_and_never_changes() -> None:
     first, second = messages("Why?", ["a\n\n"]), messages("How?", ["b {question}\n\n"])
     assert first[0] == second[0] and first[0].content == instructions(SMALL)
     assert "{question}" in second[1].content and "Question: How?" in second[1].content
-
-
-def test_a_refusal_names_the_nearest_documents_once() -> None:
-    assert refusal([passage("a", "Leave"), passage("b", "Leave"), passage("c", "Travel")]).endswith(
-        "Leave; Travel."
-    )
-    assert "Nearest" not in refusal([])

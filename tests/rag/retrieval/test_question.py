@@ -105,3 +105,41 @@ def test_a_month_an_extreme_or_a_year_takes_the_place_of_one(
     before: str, follow_up: str, expected: str
 ) -> None:
     assert standalone(follow_up, [Message("user", before)]) == expected
+
+
+STAND_ALONE = [
+    ("打印机的年度预算是多少？", "员工每年有多少天年假？"),
+    ("プリンターの年間予算はいくらですか", "有給休暇は年に何日ありますか"),
+    ("ما هي الميزانية السنوية للطابعات؟", "كم عدد أيام الإجازة في السنة؟"),
+    ("प्रिंटर का वार्षिक बजट कितना है?", "कर्मचारियों को कितनी छुट्टी मिलती है?"),
+    ("Quel est le budget annuel des imprimantes ?", "Combien de jours de congé y a-t-il par an ?"),
+    ("¿Cuál es el presupuesto anual de la ESA?", "¿Cuántos días de vacaciones hay al año?"),
+]
+
+
+@pytest.mark.parametrize(("question", "before"), STAND_ALONE)
+def test_a_question_in_any_script_stands_alone(question: str, before: str) -> None:
+    assert standalone(question, [Message("user", before)]) == question
+
+
+@pytest.mark.parametrize(
+    "follow_up",
+    [
+        "它的价格是多少？",
+        "那么明年呢？",
+        "和明年？",
+        "وماذا عن السنة القادمة؟",
+        "और अगले साल कितनी छुट्टी मिलती है?",
+        "Et combien coûte celle de Paris ?",
+        "¿Cuánto cuesta eso en un año completo?",
+        "Quanto costa questo in un anno intero?",
+    ],
+)
+def test_a_follow_up_in_any_script_leans_back(follow_up: str) -> None:
+    before = "打印机的年度预算是多少？"
+    assert standalone(follow_up, [Message("user", before)]) == f"{before} {follow_up}"
+
+
+def test_a_word_that_points_at_nothing_is_asked_about_in_more_languages() -> None:
+    assert unclear("¿Cuánto cuesta eso?") == "eso"
+    assert unclear("它多少钱？") == ""  # too few words cannot be told there
