@@ -10,6 +10,15 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
+# What stands over, under or behind a letter and is none: accents, points, vowel signs of India and beyond.
+MARKS = (
+    "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u07a6-\u07b0\u0900-\u0903\u093a-\u094f"
+    "\u0951-\u0957\u0962\u0963\u0981-\u0983\u09bc-\u09d7\u0a01-\u0a03\u0a3c-\u0a51\u0a70\u0a71\u0a75\u0a81-\u0a83"
+    "\u0abc-\u0acd\u0b01-\u0b03\u0b3c-\u0b57\u0b82\u0bbe-\u0bd7\u0c00-\u0c04\u0c3c-\u0c56\u0c81-\u0c83\u0cbc-\u0cd6"
+    "\u0d00-\u0d03\u0d3b-\u0d57\u0d81-\u0d83\u0dca-\u0df3\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc"
+    "\u0ec8-\u0ece\u0f71-\u0f84\u0f8d-\u0fbc\u102b-\u103e\u17b4-\u17d3\u200c\u200d"
+)
+LETTERS = rf"[^\W_](?:[^\W_]|[{MARKS}])*"  # of one word
 # Scripts that put no spaces between words: Thai to Khmer, kana, Han.
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
@@ -44,7 +53,8 @@ CYRILLIC = {"uk": "іїєґ", "be": "ўі", "sr": "ђћљњџј", "mk": "ѓќѕ�
 BULGARIAN = frozenset("се на от за да че като са със след това който бъде към".split())  # noqa: SIM905
 RUSSIAN = frozenset("и в не на что с как это из для он его но все так или был к".split())  # noqa: SIM905
 LATIN = {
-    "en": "the of and to in is that for it was with as on be by this are from or which have not but an you",
+    "en": "the of and to in is that for it was with as on be by this are from or which have not but an you a "
+    "at if has can no",
     "de": "der die und den das von zu mit ist des im für auf dem nicht ein eine als auch sich werden sind",
     "fr": "le la les et des du en est une un dans pour que qui par sur pas au avec ce plus sont il aux cette",
     "es": "el la los de que y en las del se por un con una para es no su al como más pero fue este son",
@@ -70,7 +80,7 @@ LATIN = {
     "lt": "ir yra kad su į iš tai kaip buvo bet ne apie po arba už jo taip per nuo prie ar šis dėl",
     "sl": "in je v na za se da so z od pri bi kot tudi ne s po ki ali iz do lahko biti pa",
 }
-LETTERS = {
+OWN = {
     "de": "ßäöü",
     "fr": "çèêœàùû",
     "es": "ñ¿¡áíóú",
@@ -94,8 +104,15 @@ LETTERS = {
     "lt": "ėįųąęčšž",
     "sl": "čšž",
 }
-# Beside the words above, for small_words only.
-ASKING: dict[str, str] = tomllib.loads(Path(__file__).with_name("language.toml").read_text("utf-8"))
+# Beside the words above: not for telling longer texts apart.
+_MORE = tomllib.loads(Path(__file__).with_name("language.toml").read_text("utf-8"))
+QUESTION_WORDS, SMALL_WORDS = (
+    {name: frozenset(words.split()) for name, words in _MORE[table].items()} for table in ("asking", "small")
+)
+# English first: what cannot be told is taken for it.
+LANGUAGES = tuple(QUESTION_WORDS)
+LAST_LATIN = "\u024f"
+ONE_WORD = 1.0  # is found in any language
 WORDS = {language: frozenset(words.split()) for language, words in LATIN.items()}
 WORD = re.compile(r"[^\W\d_]+")
 
@@ -127,26 +144,30 @@ def language(texts: Iterable[str]) -> str:
 
 
 def spoken(text: str, among: Sequence[str]) -> str:
-    """The one of these languages that a few words are in, the first one if that cannot be told."""
-    words = WORD.findall(text.lower())
-    letters = [each for each in text.lower() if not each.isascii()]
+    """The one of these languages that a few words are in; the first if it is none, or cannot be told."""
+    lower = text.lower()
+    words = WORD.findall(lower)
 
     def hits(name: str) -> float:
-        own = sum(each in LETTERS.get(name, "") for each in letters)
-        return sum(word in small_words(name) for word in words) + own / 2
+        known = [word for word in words if word in small_words(name)]
+        asking = sum(word in QUESTION_WORDS.get(name, ()) for word in known)
+        own = sum(each in OWN.get(name, "") for each in lower) if known else 0
+        return len(known) + asking / 2 + own / 2
 
-    return max(among, key=hits)
+    best = max(dict.fromkeys([*among, *LANGUAGES]), key=hits)
+    return best if best in among and hits(best) > ONE_WORD else among[0]
 
 
-def caseless(text: str) -> bool:
-    """Whether a text has letters that are neither large nor small, as Arabic, Hindi, Hebrew and Chinese."""
-    return any(unicodedata.category(each) == "Lo" for each in text)
+def is_latin(text: str) -> bool:
+    """Whether all letters of a text are Latin ones."""
+    return not any(each > LAST_LATIN and each.isalpha() for each in text)
 
 
 @cache
 def small_words(name: str) -> frozenset[str]:
     """Words of a language that say little on their own, its question words among them, in lower case."""
-    return WORDS.get(name, frozenset()) | frozenset(ASKING.get(name, "").split())
+    none: frozenset[str] = frozenset()
+    return none.union(*(table.get(name, none) for table in (WORDS, QUESTION_WORDS, SMALL_WORDS)))
 
 
 def middle(texts: list[str]) -> str:
@@ -172,7 +193,7 @@ def by_words(sample: str) -> str:
     scores = {}
     for language, small in WORDS.items():
         hits = sum(count for word, count in words.items() if word in small)
-        own = sum(letters[character] for character in LETTERS.get(language, ""))
+        own = sum(letters[character] for character in OWN.get(language, ""))
         foreign = sum(letters.values()) - own
         scores[language] = hits + own - 0.3 * foreign if hits >= LEAST_HITS else 0.0
     best = max(scores, key=lambda each: scores[each])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from rag.answering import facts, roles, scope
 from rag.answering.numerals import in_digits
 from rag.answering.sentences import Sentence, sentences
 from rag.answering.vocabulary import UNITS
 from rag.answering.words import WORD, content
-from rag.language import caseless, language
+from rag.language import LANGUAGES, is_latin, language, spoken
 from rag.store.vectors import Vectors
 from rag.types import Chunk, Passage
 
@@ -31,17 +32,35 @@ class Verdict:
     evidence: Sentence | None = None
 
 
+class Latitude(Enum):
+    """How far a sentence may be from the source's: as far as the checks can tell what was left out."""
+
+    WORDING = "its own words, for the checks know the language"
+    ORDER = "every word of the source's sentence"
+    NONE = "the sentence to the letter"
+
+    @classmethod
+    def of(cls, text: str) -> Latitude:
+        """By the language of a text; one that cannot be told, as of a few words, may be any."""
+        found = language([text])
+        if not is_latin(text) and found not in CHECKED:
+            return cls.NONE
+        if not found:
+            return cls.ORDER
+        # A few words of English are soon those of another language too, so that has to have more of them.
+        return cls.WORDING if found in CHECKED or spoken(text, LANGUAGES) in CHECKED else cls.NONE
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """One sentence of a chunk, read under its title and headings.
 
     No more than one: facts of two neighbours joined by a small model were wrong as often as right.
-    `known`: these checks know the small words of its language.
     """
 
     sentence: Sentence
     heading: str
-    known: bool = True
+    latitude: Latitude = Latitude.WORDING
 
     @property
     def text(self) -> str:
@@ -51,17 +70,29 @@ class Window:
     def reading(self) -> str:
         return f"{self.heading}\n{self.text}" if self.heading else self.text
 
+    def admits(self, claim: str) -> bool:
+        """Whether a claim is near enough to the sentence for its language."""
+        if self.latitude is Latitude.WORDING:
+            return True
+        if self.latitude is Latitude.ORDER:
+            return set(WORD.findall(self.sentence.text.lower())) <= set(WORD.findall(claim.lower()))
+        return bare(claim) == bare(self.sentence.text)
+
+
+def bare(sentence: str) -> str:
+    """A sentence without case, blanks and its full stop."""
+    return " ".join(sentence.casefold().split()).rstrip(" .。।۔")
+
 
 def windows(chunk: Chunk, *, title: str = "") -> list[Window]:
-    """Every sentence of a chunk."""
+    """Every sentence of a chunk. Where its own language cannot be told, the chunk's counts."""
     heading = " ".join(dict.fromkeys(part for part in (title, *chunk.heading_path) if part))
-    known = checkable(chunk.text)
-    return [Window(sentence, heading, known) for sentence in sentences(chunk.text)]
-
-
-def checkable(text: str) -> bool:
-    """Whether the checks know how a text denies, bounds and opposes; of names in Latin letters they do."""
-    return (found := language([text])) in CHECKED or not (found or caseless(text))
+    whole = Latitude.of(chunk.text)
+    found = []
+    for sentence in sentences(chunk.text):
+        alone = Latitude.of(sentence.text)
+        found.append(Window(sentence, heading, whole if alone is Latitude.ORDER else alone))
+    return found
 
 
 def promising(claim: str, found: Sequence[Window], *, question: str = "", limit: int = 3) -> list[Window]:
@@ -96,10 +127,10 @@ def literal(claim: str, window: Window, *, question: str = "") -> str:
     """The first fact of the claim that the window does not contain, in words; empty when all are there.
 
     A word that is in neither the window nor the question is invented; the question may be repeated. Where the
-    language is not known to these checks, a "not" could be missing: only the whole sentence will do.
+    language is not known to these checks, a "not" could be missing: see Latitude.
     """
-    if not window.known and WORD.findall(claim.lower()) != WORD.findall(window.text.lower()):
-        return "in this language only whole sentences of the source are checked"
+    if not window.admits(claim):
+        return f"in this language only {window.latitude.value} is checked"
     checks = (missing_number, missing_date, missing_name, missing_identifier, turned_around, misread)
     if reason := next((reason for check in checks if (reason := check(claim, window))), ""):
         return reason

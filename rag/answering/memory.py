@@ -12,10 +12,11 @@ from enum import StrEnum
 from rag import __version__
 from rag.answering.brief import wording
 from rag.answering.facts import contradictions, dates, identifiers, names, negated, quantities
+from rag.answering.grounding import CHECKED
 from rag.answering.questions import kind_of
 from rag.answering.replies import replies
-from rag.answering.words import content
-from rag.language import caseless
+from rag.answering.words import WORD, content
+from rag.language import LANGUAGES, is_latin, spoken
 from rag.settings import AnsweringSettings
 from rag.store.vectors import Vectors
 from rag.types import Answer, Passage, Principal
@@ -182,6 +183,10 @@ def same_facts(one: str, other: str) -> bool:
         and not contradictions(one, other)
         and not contradictions(other, one)
         and bool(set(content(one)) & set(content(other)))
-        # Where letters have no case, a name looks like any word.
-        and not (caseless(one + other) and set(content(one)) != set(content(other)))
+        and (known(one, other) or set(WORD.findall(one.lower())) == set(WORD.findall(other.lower())))
     )
+
+
+def known(one: str, other: str) -> bool:
+    """Whether both are in a language in which what they deny is seen, and names by their capitals."""
+    return is_latin(one + other) and {spoken(each, LANGUAGES) for each in (one, other)} <= CHECKED

@@ -9,34 +9,25 @@ from enum import Enum
 
 from rag.answering.facts import quantities, values
 from rag.answering.numerals import HOURS
-from rag.answering.words import WORD, content, pieces, proper, stem
-from rag.language import UNSPACED
+from rag.answering.words import WORD, content, proper, stem
 
 
 class Kind(Enum):
-    """What would answer: the first pattern that fits names the kind."""
+    """What would answer: the first pattern that fits names the kind. English and German."""
 
     AMOUNT = (
         r"\bhow (?:many|much|long|old|far|often|large|big|tall|high|fast|deep|heavy|few)\b|\bpercent|"
         r"\b(?:what|which) (?:number|ratio|amount|age|share|price|fee|limit|temperature)\b|"
-        r"\bwie (?:viele?|lange|hoch|oft|weit|alt|gro(?:ß|ss)|teuer)\b|\bprozent|"
-        r"\bcu[aá]nt[oa]s?\b|\bcombien\b|\bquant[oaei]s?\b|\bhoeveel\b|\bсколько\b|"
-        r"多少|几[个年岁天次]|いくつ|いくら|何[人個歳円]|몇|\bكم\b|कितन"
+        r"\bwie (?:viele?|lange|hoch|oft|weit|alt|gro(?:ß|ss)|teuer)\b|\bprozent"
     )
     TIME = (
         r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century|decade|time|period)\b|"
-        r"\bwann\b|\b(?:welche[mnrs]?|seit|bis) (?:jahr|tag|datum|monat|wann)|"
-        r"\bcu[aá]ndo\b|\bquand\b|\bquando\b|\bwanneer\b|\bкогда\b|"
-        r"\b(?:qué|quelle?|che|que|welk) (?:año|année|anno|ano|jaar|fecha|date|data|datum)\b|कब|"
-        r"什么时候|何时|哪一?[年天月日]|いつ|何[年月日]|언제|\bمتى\b|\bأي (?:عام|سنة)|किस (?:वर्ष|साल)"
+        r"\bwann\b|\b(?:welche[mnrs]?|seit|bis) (?:jahr|tag|datum|monat|wann)"
     )
-    PERSON = (
-        r"\bwho(?:m|se)?\b|\bwhich (?:person|people)\b|\bwe(?:r|n|m|ssen)\b|"
-        r"\bqui[eé]n(?:es)?\b|\bquem\b|^\W*(?:à |de |avec |pour |par |a |con |di )?(?:qui|chi)\b"
-    )
+    PERSON = r"\bwho(?:m|se)?\b|\bwhich (?:person|people)\b|\bwe(?:r|n|m|ssen)\b"
     PLACE = (
         r"\bwhere\b|\b(?:what|which) (?:city|country|state|place|river|region|location|town)\b|"
-        r"\bwo(?:hin|her)?\b|\ba?d[oó]nde\b|\boù\b|\bdove\b|\bonde\b|\bwaar\b"
+        r"\bwo(?:hin|her)?\b"
     )
     YES_NO = (
         r"^\s*(?:is|are|was|were|do|does|did|can|could|may|must|should|will|has|have|ist|sind|war|darf|dürfen|kann|"
@@ -52,14 +43,11 @@ VAGUE = re.compile(
 HOUR = rf"(?:\d{{1,2}}|one|{HOURS})"
 TIME = re.compile(
     r"\b(?:jan|feb|mar|mär|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)[a-zä]*\b|\b(?:century|centuries|decades?|"
-    r"years?|months?|weeks?|days?|hours?|today|jahr\w*|monat\w*|woche\w*|tage?n?|stunden?)\b|\b\d{4}s\b|\b\d{1,2}[:.]\d\d\b|"
+    r"years?|months?|weeks?|days?|hours?|today|jahr\w*|monat\w*|woche\w*|tage?n?|stunden?)\b|\b\d{4}s?\b|\b\d{1,2}[:.]\d\d\b|"
     r"\b(?:noon|midday|midnight|mittags?|mitternacht|half past \w+|quarter (?:past|to) \w+|halb \w+)\b|"
-    r"(?<!\d)\d{4}(?!\d)|\d ?[年月日]|\b(?:siglos?|siècles?|secol[oi]|séculos?|eeuw)\b|"
     rf"\b(?:at|until|till|by|past|um|bis|gegen) {HOUR}\b(?!\s*[%€$£])|\b{HOUR} (?:o['’]clock|uhr|[ap]\.?m\b)",
     re.IGNORECASE,
 )
-
-DIGITS = re.compile(r"\d+")
 
 # The share of the question's words that a sentence about it has at least.
 TAKEN_UP = 0.4
@@ -84,7 +72,7 @@ class Sought:
     @classmethod
     def of(cls, question: str) -> Sought:
         kind = kind_of(question)
-        stems = frozenset(part for word in WORD.findall(question) for part in pieces(word))
+        stems = frozenset(stem(word) for word in WORD.findall(question))
         return cls(kind, stems, values(question) if kind is Kind.AMOUNT else frozenset())
 
     def is_in(self, sentence: str) -> bool:
@@ -93,8 +81,6 @@ class Sought:
             self.numbers.isdisjoint(each.values) for each in quantities(sentence, with_dates=True)
         ):
             return True
-        if self.kind is Kind.AMOUNT and UNSPACED.search(sentence):
-            return any(digits not in self.stems for digits in DIGITS.findall(sentence))
         if self.kind in (Kind.AMOUNT, Kind.TIME):
             pattern = VAGUE if self.kind is Kind.AMOUNT else TIME
             return any(stem(match.group()) not in self.stems for match in pattern.finditer(sentence))

@@ -11,7 +11,7 @@ from rag.answering.bridges import Step, bridges, is_described
 from rag.answering.confidence import Evidence, probability, share, signs
 from rag.answering.editions import outdated
 from rag.answering.questions import Sought
-from rag.answering.sentences import Sentence, sentences
+from rag.answering.sentences import Sentence, in_one_paragraph, sentences
 from rag.answering.validity import agreement
 from rag.answering.words import content, stems_of
 from rag.language import language, small_words
@@ -19,8 +19,8 @@ from rag.store.vectors import Vectors
 from rag.types import Passage
 
 # Two sentences that stand beside each other are one quote of at most so many characters, if the weaker one's
-# score is so near to the best. 231 of squad2's 250 questions then have their answer in two quotes (without it
-# 227), 216 of xquad's 240 (207). Quotes grow from 370 to 430 characters; at any distance 232, and 540.
+# score is so near to the best. 230 of squad2's 250 questions then have their answer in two quotes (without it
+# 227), 216 of xquad's 240 (207). Quotes grow from 370 to 410 characters; at any distance 232, and 540.
 LONGEST, CLOSE = 600, 2.0
 BEST = 3  # passages that may be read to tell the language
 # Sentences whose embedding is compared with the question: on squad2 16 choose as well as all, 12 nearly so.
@@ -215,16 +215,19 @@ def select(
 
 
 def joined(ranked: Iterable[Quote], limit: int) -> tuple[Quote, ...]:
-    """The best of some quotes, best first; the sentence in front of one or behind it becomes part of it."""
+    """The best of some quotes, best first; the sentence in front of one or behind it becomes part of it.
+
+    Once there are `limit` sentences, only one that is as near to the best becomes a quote of its own.
+    """
     kept: list[Quote] = []
     whole: set[int] = set()  # places of those that are two sentences already
     for quote in ranked:
-        near = kept[0].score - quote.score <= CLOSE if kept else False
-        beside = (n for n, each in enumerate(kept) if n not in whole and adjoin(each, quote))
-        if near and (place := next(beside, None)) is not None:
+        near = not kept or kept[0].score - quote.score <= CLOSE
+        beside = (n for n, each in enumerate(kept) if n not in whole and near and adjoin(each, quote))
+        if (place := next(beside, None)) is not None:
             kept[place] = together(kept[place], quote)
             whole.add(place)
-        elif len(kept) == limit:
+        elif len(kept) == limit or (len(kept) + len(whole) >= limit and not near):
             break
         else:
             kept.append(quote)
@@ -232,13 +235,12 @@ def joined(ranked: Iterable[Quote], limit: int) -> tuple[Quote, ...]:
 
 
 def adjoin(one: Quote, other: Quote) -> bool:
-    """Whether two sentences of prose follow each other in a text and are short enough to be one quote."""
+    """Whether two sentences follow each other in a paragraph and are short enough to be one quote."""
     first, second = sorted((one.sentence, other.sentence), key=lambda each: each.start)
     return (
         one.passage.chunk.id == other.passage.chunk.id
-        and not (first.context or second.context)
         and second.end - first.start <= LONGEST
-        and not one.passage.chunk.text[first.end : second.start].strip()
+        and in_one_paragraph(one.passage.chunk.text, first, second)
     )
 
 

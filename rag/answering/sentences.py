@@ -53,6 +53,16 @@ def blocks(text: str) -> Iterator[tuple[int, int]]:
     yield start, len(text)
 
 
+def in_one_paragraph(text: str, first: Sentence, second: Sentence) -> bool:
+    """Whether two sentences of a text stand beside each other, with no new item, row or paragraph between."""
+    gap = BLOCK_END.search(text, first.end)
+    return (
+        not text[first.end : second.start].strip()
+        and (gap is None or gap.start() >= second.start)
+        and not (is_row(first.text) or is_row(second.text))
+    )
+
+
 def is_row(line: str) -> bool:
     """Whether a line is one row of a table: cells between bars or tabs."""
     return bool(ROW.match(line))

@@ -12,6 +12,7 @@ from rag.answering.citations import Citations
 from rag.answering.facts import quantities
 from rag.answering.sentences import Sentence, sentences
 from rag.answering.words import WORD
+from rag.language import UNSPACED
 from rag.types import Passage
 
 
@@ -84,8 +85,14 @@ def found(value: str | float, passages: Sequence[Passage]) -> tuple[Passage, Sen
 
 def within(words: str, text: str) -> bool:
     """Whether a text says these words, whole and in a row."""
-    wanted, said = (" ".join(WORD.findall(each.casefold())) for each in (words, text))
+    wanted, said = (" ".join(parted(each)) for each in (words, text))
     return bool(wanted) and f" {wanted} " in f" {said} "
+
+
+def parted(text: str) -> list[str]:
+    """The words of a text; where there are no spaces between them, its characters."""
+    apart = UNSPACED.sub(lambda run: f" {' '.join(run[0])} ", text.casefold())
+    return WORD.findall(apart)
 
 
 def counted(number: Decimal, text: str) -> bool:

@@ -7,16 +7,8 @@ from collections.abc import Iterator
 from functools import cache
 
 from rag.answering.vocabulary import FUNCTION_WORDS
-from rag.language import UNSPACED
+from rag.language import LETTERS, UNSPACED
 
-# What stands over, under or behind a letter and is none: accents, points, vowel signs of India and Thailand.
-MARKS = (
-    "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0903\u093a-\u094f"
-    "\u0951-\u0957\u0962\u0963\u0981-\u0983\u09bc-\u09d7\u0a01-\u0a03\u0a3c-\u0a51\u0a81-\u0a83\u0abc-\u0acd"
-    "\u0b01-\u0b03\u0b3c-\u0b57\u0b82\u0bbe-\u0bd7\u0c00-\u0c04\u0c3c-\u0c56\u0c81-\u0c83\u0cbc-\u0cd6"
-    "\u0d00-\u0d03\u0d3b-\u0d57\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u200c\u200d"
-)
-LETTERS = rf"[^\W_](?:[^\W_]|[{MARKS}])*"
 WORD = re.compile(LETTERS)
 # -20 is another number than 20; in "10-20" and "KT-40" the stroke joins.
 SIGNED = re.compile(rf"(?:(?<![^\s(|:])[-−–](?=\d))?{LETTERS}")
@@ -67,6 +59,5 @@ def proper(text: str) -> list[str]:
     found = []
     for position, word in enumerate(SIGNED.findall(text)):
         named = position > 0 and word[0].isupper() and word.lower() not in FUNCTION_WORDS
-        if named or any(letter.isdigit() for letter in word):
-            found.append(stem(word))
+        found += [each for each in pieces(word) if named or any(letter.isdigit() for letter in each)]
     return found

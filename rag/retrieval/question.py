@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rag.language import UNSPACED
+from rag.language import LETTERS, MARKS, UNSPACED
 from rag.types import Message
 
-WORDS = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+WORDS = re.compile(rf"{LETTERS}(?:['’-]{LETTERS})*")
 # Words that point back into the conversation, or open a question that continues the one before.
 POINTERS = re.compile(
     r"\b(it|its|they|them|their|this|these|those|he|him|his|she|her|ones"
     r"|ihn|ihm|ihr|ihre|ihren|dieser|diese|dieses|davon|dazu|dort|dafür"
-    # In small letters only: ESA, CES and ESTA are names.
+    # In small letters only: ESA and CES are names. "quelle", "este" and "dit" are other words elsewhere.
     r"|(?-i:ils|elles?|celui|celle|ceux|celles|cela|ça|cet|cette|ces"
-    r"|él|ellos|ellas?|eso|esto|es[ae]s?|est[ae]s?|esos|estos|aquell?[oa]s?"
-    r"|esso|essa|essi|quest[oaie]|quell[oaie]|eles?|elas?|isso|isto|disso|deze|dit|hij|zij|daarvan|daarvoor))\b"
-    r"|它们?|他们?|她们?|这些?个?|那些|那个|それ|これ|あれ|\b(?:इस|उस|यह|वह)(?:का|की|के|में|से|को)?(?!\w)"
-    r"|\b(?:هذا|هذه|ذلك|تلك)\b",
+    r"|él|ellos|ellas?|eso|esto|es[ae]s|est[ao]s|esos|aquell?[oa]s?"
+    r"|esso|essa|essi|quest[oaie]|quell[oai]|eles?|elas?|isso|isto|disso|deze|hij|zij|daarvan|daarvoor)"
+    r"|هذا|هذه|ذلك|تلك)\b"
+    r"|它们?|(?<!其)他们?|她们?|这些?个?|那些|那个|それ(?!ぞれ)|これ(?!から)|あれ(?!ば)"
+    rf"|(?<![\w{MARKS}])(?:इस|उस|यह|वह)(?:का|की|के|में|से|को)?(?![\w{MARKS}])",
     re.IGNORECASE,
 )
 OPENERS = (
@@ -36,10 +37,7 @@ OPENERS = (
     "y ",
     "qu'en est-il",
     "¿qué hay de",
-    "e ",
-    "en ",
     "那么",
-    "那",
     "还有",
     "और ",
     "وماذا عن",

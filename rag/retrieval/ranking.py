@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rag.language import LETTERS
 from rag.retrieval.fusion import Fused
 from rag.retrieval.scope import Period, Scope, edition
 from rag.store.catalog import StoredChunk
@@ -21,7 +22,7 @@ LATE = "late interaction"
 LINKING_HITS = 3
 LINK_CHARACTERS = range(4, 61)
 
-WORDS = re.compile(r"[^\W_]+")
+WORDS = re.compile(LETTERS)
 BRACKETS = re.compile(r"\s*\([^)]*\)")
 FOLD = 6  # letters that count of a word, so that inflected forms meet
 FUNCTION_WORDS = frozenset(WORDS.findall("the and for from with der die das und von les des del"))

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from rag.editions import Order, family
+from rag.language import LETTERS
 
 YEARS = re.compile(r"(?<!\d)(?:19[5-9]\d|20[0-4]\d)(?!\d)")
 ORDINALS = {
@@ -31,7 +32,7 @@ QUARTERS = re.compile(
 LATEST = re.compile(
     r"\b(?:latest|newest|(?:most )?recent|current(?:ly)?|neueste[nrs]?|aktuelle[nrs]?)\b", re.IGNORECASE
 )
-WORDS = re.compile(r"[^\W_]+")
+WORDS = re.compile(LETTERS)
 # Words that a question begins with, or writes large, without naming anything.
 NOT_NAMES = frozenset(
     WORDS.findall(

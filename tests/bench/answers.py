@@ -78,6 +78,16 @@ class Asked:
         shown = [self.answer.text, *(citation.quote for citation in self.answer.citations)]
         return not self.declined and any(contains(self.question.gold, text) for text in shown)
 
+    @property
+    def well_cited(self) -> bool:
+        """Whether a cited passage holds a gold answer."""
+        cited = {citation.chunk_id for citation in self.answer.citations}
+        return any(
+            contains(self.question.gold, each.chunk.text)
+            for each in self.answer.passages
+            if each.chunk.id in cited
+        )
+
     def hit(self, depth: int) -> bool:
         found = {passage.chunk.id for passage in self.answer.passages[:depth]}
         return not found.isdisjoint(self.question.passages)
@@ -201,6 +211,11 @@ def measures(tier: Tier, asked: Sequence[Asked]) -> Iterator[Row]:
     yield Row(
         f"{name}unanswerable declined", part([each.declined for each in without]), "share of unanswerable"
     )
+    answered = [each for each in answerable if not each.declined]
+    cited = part([each.well_cited for each in answered])
+    yield Row(f"{name}a cited passage holds gold", cited, "share of answered", target=0.95)
+    told = part([each.right for each in answered])
+    yield Row(f"{name}answer or quotes contain gold, where not declined", told, "share of answered")
     outcomes = [each.answer.outcome for each in asked]
     yield Row(f"{name}worded by the model", part([each is Outcome.ANSWERED for each in outcomes]), "share")
     worded = [each for each in answerable if each.answer.outcome is Outcome.ANSWERED]

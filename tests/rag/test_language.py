@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.language import SAMPLE, caseless, language, middle, small_words
+from rag.language import LANGUAGES, SAMPLE, is_latin, language, middle, small_words, spoken
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared/data/dev_set/qa/xquad_multilingual/corpus.jsonl"
 
@@ -81,7 +81,45 @@ def test_small_words_are_known_by_language() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "none"), [("Straße", False), ("Ελλάδα", False), ("年", True), ("حق 7", True)]
+    "text",
+    ["A laptop is replaced at no cost.", "A badge costs a fee. No badge, no entry.", "If a pump has a leak"],
 )
-def test_scripts_without_large_letters(text: str, none: bool) -> None:
-    assert caseless(text) is none
+def test_small_words_of_english_are_not_those_of_others(text: str) -> None:
+    assert language([text]) == "en"
+
+
+@pytest.mark.parametrize(
+    ("text", "latin"),
+    [("Straße 20 ºC, 5 µm", True), ("Ελλάδα", False), ("年", False), ("حق", False)],
+)
+def test_letters_that_are_latin(text: str, latin: bool) -> None:
+    assert is_latin(text) is latin
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("How long does it take?", "en"),
+        ("Darf ich rauchen?", "de"),
+        ("Où fumer ?", "fr"),
+        ("¿Y en 2023?", "es"),
+        ("Hoeveel verlofdagen?", "nl"),
+        # A name or a letter of another language is none, and what is in none of these is not the nearest one.
+        ("Los Angeles office address?", "en"),
+        ("Zürich office opening hours", "en"),
+        ("de Gaulle biography", "en"),
+        ("A4 paper", "en"),
+        ("VPN", "en"),
+        ("", "en"),
+        ("Jaký je rozpočet na tiskárny?", "en"),
+        ("Mennyi a nyomtatók költségvetése?", "en"),
+        ("打印机的年度预算是多少？", "en"),
+    ],
+)
+def test_the_language_of_a_few_words_among_some(question: str, expected: str) -> None:
+    assert spoken(question, ["en", "de", "fr", "es", "nl"]) == expected
+
+
+def test_the_language_of_a_few_words_among_all() -> None:
+    assert spoken("Jaký je rozpočet na tiskárny?", LANGUAGES) == "cs"
+    assert spoken("Nonsense", LANGUAGES) == "en"

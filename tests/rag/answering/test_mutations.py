@@ -18,7 +18,9 @@ BOUNDS = st.sampled_from(["up to", "at least", "about", "more than", "nearly"])
 
 
 def supported(claim: str, source: str) -> bool:
-    return any(check(claim, window, 0.95).supported for window in windows(Chunk("c", 0, source)))
+    # A few names tell no language; the text they stand in does.
+    told = f"This is what the town knows of it and of them. {source}"
+    return any(check(claim, window, 0.95).supported for window in windows(Chunk("c", 0, told)))
 
 
 @given(PEOPLE, VERBS, TOWNS)

@@ -136,11 +136,11 @@ def test_in_a_language_that_the_embedder_does_not_know_words_decide(language: st
 
 def test_neighbours_are_one_quote_and_leave_room_for_another() -> None:
     text = "Langlade led the mission. His aim was to punish the town."
-    found = candidates([passage(text), passage("The mission began in May.", score=0.9, number=1)])
+    found = candidates([passage(text), passage("The aim of the mission was secret.", number=1)])
     chosen = select("What was the aim of the mission of Langlade?", found, [0.5] * len(found))
     assert [quote.sentence.text for quote in chosen.quotes] == [
         "Langlade led the mission. His aim was to punish the town.",
-        "The mission began in May.",
+        "The aim of the mission was secret.",
     ]
     for quote in chosen.quotes:
         assert quote.passage.chunk.text[quote.sentence.start : quote.sentence.end] == quote.sentence.text
@@ -153,5 +153,14 @@ def test_a_quote_is_two_sentences_at_most_and_no_rows_are_put_together() -> None
     table = passage("| Place | Leave |\n|---|---|\n| Kiel | 28 days |\n| Bonn | 30 days |")
     found = candidates([table])
     assert all("\n" not in each.sentence.text for each in select("What leave?", found, [0.5] * 3).quotes)
+    listed = "Allowed:\n- assistance dogs\n\nForbidden in the office:\n- smoking"
+    headed = "The leave of sites differs.\n\n| Sites | Leave |\n|---|---|\n| Kiel | 28 |"
+    for text, question in (
+        (listed, "Are assistance dogs allowed in the office?"),
+        (headed, "What leave have sites?"),
+    ):
+        found = candidates([passage(text)])
+        quotes = select(question, found, [0.5] * len(found), limit=3).quotes
+        assert {each.sentence.text for each in quotes} <= {each.sentence.text for each in found}
     too_long = passage(f"The leave is {'very ' * 130}long. The leave is paid.")
     assert len(select("What about the leave?", candidates([too_long]), [0.5] * 2).quotes) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.answering.words import content, stems_of
+from rag.answering.words import content, proper, stems_of
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,8 @@ from rag.answering.words import content, stems_of
         # Without spaces: pairs of characters; numbers and Latin words stay whole.
         ("预算是5000欧元", ["预算", "算是", "5000", "欧元"]),
         ("在WSE", ["在", "wse"]),
+        ("ਪੰਜਾਬੀ ਸੱਚ", ["ਪੰਜਾਬੀ", "ਸੱਚ"]),
+        ("භාෂාව", ["භාෂාව"]),
         ("予算は300円", ["予算", "算は", "300", "円"]),
     ],
 )
@@ -29,3 +31,8 @@ def test_content_words_are_found_in_every_script(text: str, stems: list[str]) ->
 
 def test_stems_of_small_words_meet_those_of_a_text() -> None:
     assert stems_of(frozenset({"когда", "什么"})) == {"когда", "什么"}
+
+
+def test_a_number_is_a_name_of_its_own_where_words_are_not_spaced() -> None:
+    assert proper("请问2008年奥运会在哪里举行") == ["2008"]
+    assert proper("Who leads Kiel 2008?") == ["leads", "kiel", "2008"][1:]

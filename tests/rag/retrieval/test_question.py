@@ -114,6 +114,18 @@ STAND_ALONE = [
     ("प्रिंटर का वार्षिक बजट कितना है?", "कर्मचारियों को कितनी छुट्टी मिलती है?"),
     ("Quel est le budget annuel des imprimantes ?", "Combien de jours de congé y a-t-il par an ?"),
     ("¿Cuál es el presupuesto anual de la ESA?", "¿Cuántos días de vacaciones hay al año?"),
+    # Words that look like one that points back.
+    ("En quelle année le bâtiment de Paris a-t-il été construit ?", "Combien de jours de congé y a-t-il ?"),
+    (
+        "Que dit le règlement sur les horaires de travail du personnel ?",
+        "Combien de jours de congé y a-t-il ?",
+    ),
+    ("Care este bugetul anual al imprimantelor din birou?", "Câte zile de concediu sunt?"),
+    ("E coli limits in drinking water samples?", "How many days of leave are there?"),
+    ("其他部门的年度差旅预算是多少？", "员工每年有多少天年假？"),
+    ("那不勒斯的办公室在哪里？", "员工每年有多少天年假？"),
+    ("それぞれの部署の年間予算はいくらですか", "有給休暇は年に何日ありますか"),
+    ("लैपटॉप का इस्तेमाल घर पर कौन कर सकता है?", "कर्मचारियों को कितनी छुट्टी मिलती है?"),
 ]
 
 
@@ -133,6 +145,7 @@ def test_a_question_in_any_script_stands_alone(question: str, before: str) -> No
         "Et combien coûte celle de Paris ?",
         "¿Cuánto cuesta eso en un año completo?",
         "Quanto costa questo in un anno intero?",
+        "छुट्टी कितनी?",
     ],
 )
 def test_a_follow_up_in_any_script_leans_back(follow_up: str) -> None:
@@ -143,3 +156,4 @@ def test_a_follow_up_in_any_script_leans_back(follow_up: str) -> None:
 def test_a_word_that_points_at_nothing_is_asked_about_in_more_languages() -> None:
     assert unclear("¿Cuánto cuesta eso?") == "eso"
     assert unclear("它多少钱？") == ""  # too few words cannot be told there
+    assert unclear("Care este bugetul?") == unclear("À quelle heure ?") == ""
