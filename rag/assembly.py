@@ -197,7 +197,8 @@ async def open_system(
     pages = page_worker(settings)
     try:
         reranker = ChildReranker(rereading) if rereading else None
-        retriever = Retriever(vectors, catalog, settings.retrieval, reranker)
+        languages = languages_of(settings.embedding.model, home)
+        retriever = Retriever(vectors, catalog, settings.retrieval, reranker, languages)
         accountant = await asyncio.to_thread(
             partial(Accountant, catalog.database, settings, price_of=price_of(settings))
         )
@@ -219,7 +220,7 @@ async def open_system(
                 live=catalog.passages,
                 beside=catalog.neighbours,
                 ask_back=question_back,
-                languages=languages_of(settings.embedding.model, home),
+                languages=languages,
             ),
             model=model_of(declared(settings).get(SMALL), settings),
             pipeline=lambda: Pipeline(catalog, indexes, settings),

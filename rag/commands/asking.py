@@ -102,9 +102,12 @@ def search(
         return
     show_passages(passages)
     if explain:
+        from rag.models.lockfile import languages_of
         from rag.retrieval.explanation import explained
 
-        for line in explained(query, passages, settings_of(context).retrieval.dense_weight):
+        set_up = settings_of(context)
+        known = languages_of(set_up.embedding.model, set_up.home)
+        for line in explained(query, passages, set_up.retrieval.dense_weight, known):
             typer.echo(line)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from rag.retrieval.fusion import weigh
 from rag.retrieval.ranking import LATE
@@ -10,12 +10,16 @@ from rag.retrieval.scope import Scope
 from rag.types import BM25, Passage
 
 
-def explained(question: str, passages: Sequence[Passage], dense_weight: float) -> Iterator[str]:
+def explained(
+    question: str, passages: Sequence[Passage], dense_weight: float, languages: Collection[str] = ()
+) -> Iterator[str]:
     """What the question showed, then for each passage what every signal added to its score."""
-    evidence, scope = weigh(question, dense_weight), Scope.of(question)
+    evidence, scope = weigh(question, dense_weight, languages), Scope.of(question)
     reasons = [
         "a number, an identifier or a quotation" if evidence.literal else "",
-        f"{evidence.foreign:.0%} letters of other scripts" if evidence.foreign else "",
+        f"{evidence.foreign:.0%} letters of a script that the embedder does not know"
+        if evidence.foreign
+        else "",
     ]
     shown = ", ".join(filter(None, reasons)) or "nothing that only words can match"
     terms = passages[0].terms if passages else BM25

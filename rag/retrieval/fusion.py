@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rag.language import LAST_LATIN, LEAST_LETTERS, language
 from rag.types import BM25
 
 Hits = Sequence[tuple[str, float]]
@@ -19,7 +20,6 @@ FOREIGN_SHIFT = 0.15
 LEAST_WEIGHT = 0.05
 
 LITERAL = re.compile(r"\d|[\"“”„«»`][^\"“”„«»`]+[\"“”„«»`]|\w_\w|\b[A-Za-z]+[-/.][A-Z]{2,}\b")
-LATIN_ENDS = "\u024f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Evidence:
 
     weight: float
     literal: bool  # the question holds a number, an identifier or a quotation: what is written counts
-    foreign: float  # share of letters outside the Latin script, which an English embedder reads badly
+    foreign: float  # share of letters in a script that the embedder was not trained for
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,17 @@ class Fused:
         return self.dense_share + self.sparse_share + self.late_share
 
 
-def weigh(question: str, base: float) -> Evidence:
-    """The weight of the dense leg: `base`, lowered where the question asks for what only BM25 sees."""
+def weigh(question: str, base: float, languages: Collection[str] = ()) -> Evidence:
+    """The weight of the dense leg: `base`, lowered where the question asks for what only BM25 sees.
+
+    `languages`: those the embedder was trained for (ISO 639-1), empty: not stated, and taken for all.
+    """
     literal = LITERAL.search(question) is not None
-    letters = [letter for letter in question if letter.isalpha()]
-    foreign = sum(letter > LATIN_ENDS for letter in letters) / max(1, len(letters))
+    foreign = 0.0
+    # A few letters tell a script, and language() wants a dozen.
+    if languages and language([question] * LEAST_LETTERS) not in languages:
+        letters = [letter for letter in question if letter.isalpha()]
+        foreign = sum(letter > LAST_LATIN for letter in letters) / max(1, len(letters))
     lowered = base - LITERAL_SHIFT * literal - FOREIGN_SHIFT * foreign
     return Evidence(max(min(LEAST_WEIGHT, base), lowered), literal, foreign)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rag.observability.tracing import span
 from rag.retrieval.expansion import expanded
@@ -29,7 +29,7 @@ RERANKED = 20
 
 
 class Retriever:
-    """Hybrid search over what a principal may read."""
+    """Hybrid search over what a principal may read. `languages`: see weigh."""
 
     def __init__(
         self,
@@ -37,9 +37,10 @@ class Retriever:
         catalog: Catalog,
         settings: RetrievalSettings,
         reranker: Reranker | None = None,
+        languages: Collection[str] = (),
     ) -> None:
         self._vectors, self._catalog, self._settings = vectors, catalog, settings
-        self._reranker = reranker
+        self._reranker, self._languages = reranker, languages
 
     async def search(
         self,
@@ -88,7 +89,7 @@ class Retriever:
 
     async def _hybrid(self, text: str, access: Access, depth: int) -> list[Fused]:
         legs = await self._vectors.search(text, access=access, limit=depth)
-        weight = weigh(text, self._settings.dense_weight).weight
+        weight = weigh(text, self._settings.dense_weight, self._languages).weight
         fused = fuse(legs.dense, legs.sparse, weight=weight, limit=depth, terms=legs.terms)
         return rescored(fused, legs.late) if legs.late else fused
 

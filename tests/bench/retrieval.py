@@ -96,7 +96,7 @@ def search(
     terms = encoder.encode_query(text)
     legs = store.search(embedder.embed_query(text).tolist(), terms, access=access, limit=LEG_LIMIT)
     dense, sparse = map(named, legs)
-    fused = fuse(dense, sparse, weight=weigh(text, BASE_WEIGHT).weight, limit=LEG_LIMIT)
+    fused = fuse(dense, sparse, weight=weigh(text, BASE_WEIGHT, ("en",)).weight, limit=LEG_LIMIT)
     ranking = ranked(text, fused, questions)
     seconds = time.perf_counter() - started
     words = store.search(None, without_pairs(terms), access=access, limit=LEG_LIMIT)[1]

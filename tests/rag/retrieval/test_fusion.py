@@ -56,8 +56,11 @@ def test_a_plain_question_keeps_the_base_weight() -> None:
     assert weigh("How do I ask for parental leave?", 0.4).weight == 0.4
 
 
-def test_a_question_in_another_script_trusts_the_words_more() -> None:
-    assert weigh("Сколько дней отпуска?", 0.4).weight == pytest.approx(0.25)
+@pytest.mark.parametrize("question", ["Сколько дней отпуска?", "年假", "कितनी छुट्टी?"])
+def test_a_question_in_a_script_that_the_embedder_does_not_know_trusts_the_words_more(question: str) -> None:
+    assert weigh(question, 0.4, ("en",)).weight == pytest.approx(0.25)
+    assert weigh(question, 0.4, ("en", "ru", "zh", "hi")).weight == 0.4
+    assert weigh(question, 0.4).weight == 0.4  # not stated: taken for all
 
 
 def test_a_weight_switched_off_stays_off() -> None:
