@@ -210,8 +210,9 @@ def languages(system: System) -> Finding:
             "languages",
             False,
             f"{told}; {share:.0%} of the documents are in {', '.join(foreign)}, which "
-            f"{system.settings.embedding.model} was not trained for, so paraphrases are not found "
-            "there: rag models pull one that was, such as intfloat/multilingual-e5-small, set embedding.model, then rag reindex",
+            f"{system.settings.embedding.model} was not trained for, so paraphrases are not found there: "
+            "rag models pull one that was, such as intfloat/multilingual-e5-small, set embedding.model, "
+            "then rag reindex",
         )
     return Finding("languages", True, told or "none known yet")
 
