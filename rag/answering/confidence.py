@@ -81,6 +81,7 @@ BY_WORDS = Signs(
     changed_places=WEIGHTS.changed_places,
 )
 BY_WORDS_BIAS = -3.9
+LEAST_STEM, MOST_ENDING = 4, 2
 # Of a question, so much is held against a quote: a pasted page has an opposite of everything.
 MOST_CHARACTERS = 2000
 # Below it an answer is declined. Of squad2's answerable questions 4 % lie below .24 and 10 % below .33, of
@@ -99,8 +100,17 @@ def declined_below(settings: AnsweringSettings) -> float:
     return DECLINED_BELOW[settings.profile] if own is None else own
 
 
-def signs(question: str, shown: Sequence[Evidence], weigh: Mapping[str, float]) -> Signs:
-    """The signs of a question and its quotes, best first. `weigh`: the weight of each word asked for."""
+def signs(
+    question: str, shown: Sequence[Evidence], weigh: Mapping[str, float], *, by_words: bool = False
+) -> Signs:
+    """The signs of a question and its quotes, best first. `weigh`: the weight of each word asked for.
+
+    `by_words`: the cosines mean nothing, and another ending of a word counts as the word.
+    """
+
+    def held(words: Collection[str]) -> float:
+        return share(weigh, kindred(weigh, words) if by_words else words)
+
     best = shown[0]
     text = best.sentence.text
     asked = question[:MOST_CHARACTERS]
@@ -108,14 +118,14 @@ def signs(question: str, shown: Sequence[Evidence], weigh: Mapping[str, float]) 
     numbers = without_bounds(asked)
     return Signs(
         similar=max(each.similarity for each in shown),
-        covered=max(share(weigh, each.words) for each in shown),
+        covered=max(held(each.words) for each in shown),
         named=part(set(proper(asked)), best.around),
         negative=float(facts.negated(asked) and not answered),
         opposite=float(conflicts.opposite(asked, text) and not answered),
         other_number=float(agreement(asked, text) < 1 and conflicts.other_number(numbers, best.passage)),
         changed_places=float(conflicts.changed_places(asked, text)),
-        near=max(share(weigh, each.around) for each in shown),
-        within=max(share(weigh, set(content(each.passage))) for each in shown),
+        near=max(held(each.around) for each in shown),
+        within=max(held(set(content(each.passage))) for each in shown),
     )
 
 
@@ -130,6 +140,17 @@ def share(weigh: Mapping[str, float], words: Collection[str]) -> float:
     """The part of the question's weight that these words hold."""
     total = sum(weigh.values())
     return sum(weight for word, weight in weigh.items() if word in words) / total if total else 0.0
+
+
+def kindred(asked: Collection[str], words: Collection[str]) -> set[str]:
+    """Those asked for that stand there, if with another ending: Hund, Hunde. On xquad AUC .936 -> .938."""
+    return {word for word in asked if word in words or any(is_ending(word, each) for each in words)}
+
+
+def is_ending(one: str, other: str) -> bool:
+    """Whether one of two words is the other with a letter or two more."""
+    short, long = sorted((one, other), key=len)
+    return len(short) >= LEAST_STEM and len(long) - len(short) <= MOST_ENDING and long.startswith(short)
 
 
 def part(asked: Collection[str], words: Collection[str]) -> float:

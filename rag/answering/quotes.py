@@ -211,7 +211,10 @@ def select(
     ]
     if strange:
         weigh = dict.fromkeys(weigh.keys() - stems_of(small_words(strange)), 1.0)
-    return Selection(quotes, probability(signs(question, judged, weigh), by_words=bool(strange)))
+    by_words = bool(strange)
+    return Selection(
+        quotes, probability(signs(question, judged, weigh, by_words=by_words), by_words=by_words)
+    )
 
 
 def joined(ranked: Iterable[Quote], limit: int) -> tuple[Quote, ...]:

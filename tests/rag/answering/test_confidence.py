@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from rag.answering.confidence import DECLINED_BELOW, Evidence, Signs, declined_below, probability, signs
+from rag.answering.confidence import (
+    DECLINED_BELOW,
+    Evidence,
+    Signs,
+    declined_below,
+    kindred,
+    probability,
+    signs,
+)
 from rag.answering.sentences import Sentence
 from rag.settings import AnsweringSettings
 from rag.types import Profile
@@ -55,3 +63,13 @@ def test_in_a_strange_language_the_words_speak(name: str) -> None:
     found = Signs(covered=1.0, near=1.0, within=1.0)
     assert probability(found, by_words=True) > max(DECLINED_BELOW.values())
     assert probability(replace(found, negative=1.0), by_words=True) < probability(found, by_words=True)
+
+
+def test_another_ending_of_a_word_counts_as_the_word() -> None:
+    assert kindred({"hund", "werkst", "auto"}, {"hunde", "werkst"}) == {"hund", "werkst"}
+    assert kindred({"día", "haus", "hund"}, {"días", "hausme", "hundert"}) == {"haus"}  # too short, too far
+    text = "Hunde bleiben draußen."
+    evidence = Evidence(Sentence(0, len(text), text), text, 0.1, frozenset({"hunde"}), frozenset({"hunde"}))
+    found = signs("Darf der Hund mit?", [evidence], {"hund": 1.0, "mit": 1.0}, by_words=True)
+    assert (found.covered, found.near, found.within) == (0.5, 0.5, 0.5)
+    assert signs("Darf der Hund mit?", [evidence], {"hund": 1.0, "mit": 1.0}).covered == 0.0
