@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from rag.answering.bridges import Step, bridges, is_described
+from rag.answering.comparing import Comparison, is_about
 from rag.answering.confidence import Evidence, probability, share, signs
 from rag.answering.editions import outdated
 from rag.answering.questions import Sought
-from rag.answering.sentences import Sentence, in_one_paragraph, sentences
+from rag.answering.sentences import Sentence, sentences
+from rag.answering.spans import Quote, joined
 from rag.answering.validity import agreement
 from rag.answering.words import content, stems_of
 from rag.language import language, small_words
 from rag.store.vectors import Vectors
 from rag.types import Passage
 
-# Two sentences that stand beside each other are one quote of at most so many characters, if the weaker one's
-# score is so near to the best. 230 of squad2's 250 questions then have their answer in two quotes (without it
-# 227), 216 of xquad's 240 (207). Quotes grow from 370 to 410 characters; at any distance 232, and 540.
-LONGEST, CLOSE = 600, 2.0
 BEST = 3  # passages that may be read to tell the language
 # Sentences whose embedding is compared with the question: on squad2 16 choose as well as all, 12 nearly so.
 CANDIDATES = 16
@@ -58,16 +56,6 @@ class Candidate:
     sentence: Sentence
     words: frozenset[str]
     around: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """A chosen sentence: chunk.text[sentence.start:sentence.end], to the letter."""
-
-    passage: Passage
-    sentence: Sentence
-    score: float
-    similarity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +106,43 @@ async def choose(
             cosines = await near([each.sentence for each in pair])
             return in_two_steps(question, pair, cosines, rarity(question, found))
     strange = strange_to(languages, question, passages)
+    if beside := Comparison.of(question):
+        if beside.needs_both and not told_of_both(beside, passages):
+            return Selection(())
+        if each_of_both := await of_each(question, beside, found, near, strange):
+            return each_of_both
     found = shortlist(question, found, weights=BY_WORDS if strange else FITTED)
     cosines = await near([each.sentence for each in found])
     return select(question, found, cosines, limit=limit, strange=strange)
+
+
+def told_of_both(pair: Comparison, passages: Sequence[Passage]) -> bool:
+    """Whether there is a passage on each of two things."""
+    texts = [set(content(whole(each))) for each in passages]
+    return all(any(is_about(name, words) for words in texts) for name in (pair.one, pair.other))
+
+
+async def of_each(
+    question: str,
+    pair: Comparison,
+    found: Sequence[Candidate],
+    near: Callable[[Sequence[Sentence]], Awaitable[list[float]]],
+    strange: str,
+) -> Selection | None:
+    """The best sentence on each of two things; None where one of them has none, or one sentence has both."""
+    weights = BY_WORDS if strange else FITTED
+    best: list[Candidate] = []
+    for name in (pair.one, pair.other):
+        side = shortlist(question, [each for each in found if is_about(name, each.around)], weights=weights)
+        if not side:
+            return None
+        scores = score(question, side, await near([each.sentence for each in side]), weights)
+        best.append(side[max(range(len(side)), key=lambda n: scores[n])])
+    if best[0] is best[1]:
+        return None
+    steps = [Step.of(each.passage, each.sentence) for each in best]
+    cosines = await near([each.sentence for each in best])
+    return in_two_steps(question, steps, cosines, rarity(question, found), strange)
 
 
 def strange_to(languages: Collection[str], question: str, passages: Sequence[Passage]) -> str:
@@ -136,7 +158,11 @@ def strange_to(languages: Collection[str], question: str, passages: Sequence[Pas
 
 
 def in_two_steps(
-    question: str, steps: Sequence[Step], similarities: Sequence[float], weigh: dict[str, float]
+    question: str,
+    steps: Sequence[Step],
+    similarities: Sequence[float],
+    weigh: dict[str, float],
+    strange: str = "",
 ) -> Selection:
     """Both sentences, judged as one: what is asked is in the one, of what in the other."""
     quotes = [
@@ -145,7 +171,15 @@ def in_two_steps(
     words = frozenset(word for step in steps for word in content(step.sentence.reading))
     around = words | {word for step in steps for word in content(titles(step.passage))}
     judged = Evidence(steps[0].sentence, whole(steps[0].passage), max(similarities), words, around)
-    return Selection(tuple(quotes), probability(signs(question, [judged], weigh)))
+    return Selection(tuple(quotes), sureness(question, [judged], weigh, strange))
+
+
+def sureness(question: str, judged: Sequence[Evidence], weigh: dict[str, float], strange: str) -> float:
+    """How likely quotes answer, best first. `strange`: as in select."""
+    if strange:
+        weigh = dict.fromkeys(weigh.keys() - stems_of(small_words(strange)), 1.0)
+    by_words = bool(strange)
+    return probability(signs(question, judged, weigh, by_words=by_words), by_words=by_words)
 
 
 def candidates(passages: Sequence[Passage]) -> list[Candidate]:
@@ -209,49 +243,7 @@ def select(
         Evidence(each.sentence, whole(each.passage), similarities[n], each.words, each.around)
         for n, each in ((n, found[n]) for n in shown)
     ]
-    if strange:
-        weigh = dict.fromkeys(weigh.keys() - stems_of(small_words(strange)), 1.0)
-    by_words = bool(strange)
-    return Selection(
-        quotes, probability(signs(question, judged, weigh, by_words=by_words), by_words=by_words)
-    )
-
-
-def joined(ranked: Iterable[Quote], limit: int) -> tuple[Quote, ...]:
-    """The best of some quotes, best first; the sentence in front of one or behind it becomes part of it.
-
-    Once there are `limit` sentences, only one that is as near to the best becomes a quote of its own.
-    """
-    kept: list[Quote] = []
-    whole: set[int] = set()  # places of those that are two sentences already
-    for quote in ranked:
-        near = not kept or kept[0].score - quote.score <= CLOSE
-        beside = (n for n, each in enumerate(kept) if n not in whole and near and adjoin(each, quote))
-        if (place := next(beside, None)) is not None:
-            kept[place] = together(kept[place], quote)
-            whole.add(place)
-        elif len(kept) == limit or (len(kept) + len(whole) >= limit and not near):
-            break
-        else:
-            kept.append(quote)
-    return tuple(kept)
-
-
-def adjoin(one: Quote, other: Quote) -> bool:
-    """Whether two sentences follow each other in a paragraph and are short enough to be one quote."""
-    first, second = sorted((one.sentence, other.sentence), key=lambda each: each.start)
-    return (
-        one.passage.chunk.id == other.passage.chunk.id
-        and second.end - first.start <= LONGEST
-        and in_one_paragraph(one.passage.chunk.text, first, second)
-    )
-
-
-def together(one: Quote, other: Quote) -> Quote:
-    start = min(one.sentence.start, other.sentence.start)
-    end = max(one.sentence.end, other.sentence.end)
-    sentence = Sentence(start, end, one.passage.chunk.text[start:end])
-    return Quote(one.passage, sentence, one.score, max(one.similarity, other.similarity))
+    return Selection(quotes, sureness(question, judged, weigh, strange))
 
 
 def titles(passage: Passage) -> str:

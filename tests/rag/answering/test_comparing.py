@@ -1,0 +1,104 @@
+"""Two things side by side: how a question names them, and what it takes to answer it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from rag.answering.comparing import Comparison
+from rag.answering.quotes import Selection, choose
+from rag.types import Chunk, Passage
+
+
+def passage(text: str, title: str, number: int = 0) -> Passage:
+    return Passage(Chunk(f"c{number}", number, text), f"d{number}", 1, title, f"/{number}", 1.0 - number / 10)
+
+
+class Level:
+    """The same similarity for all, so that words decide."""
+
+    async def similarity(
+        self,
+        left: Sequence[str],
+        right: Sequence[str],
+        *,
+        side: str = "document",
+        reader: str = "",
+        epoch: str = "",
+    ) -> list[list[float]]:
+        return [[0.5] * len(right) for _ in left]
+
+
+def ask(question: str, *passages: Passage) -> Selection:
+    return asyncio.run(choose(question, passages, Level()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("question", "one", "other", "needs_both"),
+    [
+        ("Which plan is cheaper, Basic or Pro?", {"basic"}, {"pro"}, True),
+        ("Who was born first, Emma Bull or Virginia Woolf?", {"emma", "bull"}, {"virgin", "woolf"}, True),
+        ("Is the per diem higher in Norway or in Sweden?", {"norway"}, {"sweden"}, True),
+        ("Are both Kiel and Bonn open on Sundays?", {"kiel"}, {"bonn"}, True),
+        ("Do Kiel and the Bank of Norway have the same hours?", {"kiel"}, {"bank", "norway"}, True),
+        ("Ist der Tagessatz in Norwegen oder Schweden höher?", {"tagess", "norweg"}, {"schwed"}, True),
+        ("Haben Kiel und Bonn dieselben Zeiten?", {"kiel"}, {"bonn"}, True),
+        # What is told of one of them may be the answer.
+        ("Is the director Anna Berg or Bert Colm?", {"anna", "berg"}, {"bert", "colm"}, False),
+    ],
+)
+def test_what_a_question_puts_side_by_side(
+    question: str, one: set[str], other: set[str], needs_both: bool
+) -> None:
+    assert Comparison.of(question) == Comparison(frozenset(one), frozenset(other), needs_both)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How high is the per diem?",
+        "Who leads Kiel and Bonn?",
+        "Is it wet or dry?",
+        "What is the difference between 2018 and 2019?",
+        "What did Kiel or Kiel pay?",
+        "",
+        "Which is older, A or B? " * 50,
+    ],
+)
+def test_other_questions_compare_nothing(question: str) -> None:
+    assert Comparison.of(question) is None
+
+
+BASIC = passage(
+    "The Basic plan has support by mail. It costs 5 euros a month and may be ended at any time.", "Basic plan"
+)
+PRO = passage(
+    "The Pro plan has support by phone. It costs 9 euros a month for each user of the firm.", "Pro plan", 1
+)
+
+
+def test_each_of_the_two_gets_a_quote() -> None:
+    chosen = ask("Which plan costs less a month, Basic or Pro?", BASIC, PRO)
+    assert ["5 euros" in chosen.quotes[0].sentence.text, "9 euros" in chosen.quotes[1].sentence.text] == [
+        True
+    ] * 2
+    assert chosen.answers(0.3)
+
+
+def test_where_one_is_not_in_the_documents_nothing_answers() -> None:
+    assert ask("Which plan costs less a month, Basic or Team?", BASIC, PRO).quotes == ()
+    assert ask("Do Basic and Team have the same support?", BASIC, PRO).quotes == ()
+
+
+def test_where_one_of_them_is_the_answer_the_other_may_be_missing() -> None:
+    told = passage("The director of the plant is Anna Berg.", "Plant")
+    chosen = ask("Is the director of the plant Anna Berg or Bert Colm?", told)
+    assert chosen.quotes[0].sentence.text == told.chunk.text
+
+
+def test_one_sentence_on_both_is_quoted_as_it_is() -> None:
+    both = passage("Basic costs 5 euros a month and Pro costs 9 euros a month.", "Plans")
+    chosen = ask("Which plan costs less a month, Basic or Pro?", both)
+    assert [each.sentence.text for each in chosen.quotes] == [both.chunk.text]
