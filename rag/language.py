@@ -18,7 +18,7 @@ MARKS = (
     "\u0d00-\u0d03\u0d3b-\u0d57\u0d81-\u0d83\u0dca-\u0df3\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc"
     "\u0ec8-\u0ece\u0f71-\u0f84\u0f8d-\u0fbc\u102b-\u103e\u17b4-\u17d3\u200c\u200d"
 )
-LETTERS = rf"[^\W_](?:[^\W_]|[{MARKS}])*"  # of one word
+LETTERS = rf"[^\W_]+(?:[{MARKS}]+[^\W_]*)*"  # of one word
 # Scripts that put no spaces between words: Thai to Khmer, kana, Han.
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 

@@ -25,6 +25,8 @@ ONE_LETTER = str.maketrans("أإآىة", "ااايه")
 
 def stem(word: str) -> str:
     """The part of a word that its forms share, near enough for overlap."""
+    if word.isascii():
+        return word.lower()[:STEM_LETTERS]
     if ARABIC.match(word):
         return ARTICLE.sub("", VOWELS.sub("", word).translate(ONE_LETTER))[:STEM_LETTERS] or word
     return word.lower().replace("−", "-").replace("–", "-")[:STEM_LETTERS]
@@ -32,7 +34,9 @@ def stem(word: str) -> str:
 
 def content(text: str) -> list[str]:
     """The stems of a text's content words, in order; where words have no spaces, each two characters."""
-    words = (word for word in SIGNED.findall(text) if word.lower() not in FUNCTION_WORDS)
+    words = [word for word in SIGNED.findall(text) if word.lower() not in FUNCTION_WORDS]
+    if not UNSPACED.search(text):
+        return [stem(word) for word in words]
     return [part for word in words for part in pieces(word)]
 
 
@@ -59,5 +63,6 @@ def proper(text: str) -> list[str]:
     found = []
     for position, word in enumerate(SIGNED.findall(text)):
         named = position > 0 and word[0].isupper() and word.lower() not in FUNCTION_WORDS
-        found += [each for each in pieces(word) if named or any(letter.isdigit() for letter in each)]
+        if named or any(letter.isdigit() for letter in word):
+            found += [each for each in pieces(word) if named or any(letter.isdigit() for letter in each)]
     return found
