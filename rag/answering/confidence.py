@@ -150,7 +150,8 @@ def kindred(asked: Collection[str], words: Collection[str]) -> set[str]:
 def is_ending(one: str, other: str) -> bool:
     """Whether one of two words is the other with a letter or two more."""
     short, long = sorted((one, other), key=len)
-    return len(short) >= LEAST_STEM and len(long) - len(short) <= MOST_ENDING and long.startswith(short)
+    near = len(short) >= LEAST_STEM and len(long) - len(short) <= MOST_ENDING
+    return near and long.isalpha() and long.startswith(short)
 
 
 def part(asked: Collection[str], words: Collection[str]) -> float:

@@ -12,12 +12,14 @@ from rag.answering.numerals import in_digits
 from rag.answering.sentences import Sentence, sentences
 from rag.answering.vocabulary import UNITS
 from rag.answering.words import WORD, content
-from rag.language import LANGUAGES, is_latin, language, spoken
+from rag.language import LANGUAGES, is_latin, language, small_words, spoken
 from rag.store.vectors import Vectors
 from rag.types import Chunk, Passage
 
 # Whose negations, bounds, units and opposites facts.py, scope.py and vocabulary.toml know.
 CHECKED = frozenset({"en", "de"})
+UNTOLD = ("", *LANGUAGES)
+BOUNDS = re.compile(r"[<>≤≥±]")
 COVERAGE = 0.7
 SIMILARITY = 0.6
 
@@ -36,7 +38,7 @@ class Latitude(Enum):
     """How far a sentence may be from the source's: as far as the checks can tell what was left out."""
 
     WORDING = "its own words, for the checks know the language"
-    ORDER = "every word of the source's sentence"
+    WORDS = "every word of the source's sentence"
     NONE = "the sentence to the letter"
 
     @classmethod
@@ -46,9 +48,9 @@ class Latitude(Enum):
         if not is_latin(text) and found not in CHECKED:
             return cls.NONE
         if not found:
-            return cls.ORDER
+            return cls.WORDS
         # A few words of English are soon those of another language too, so that has to have more of them.
-        return cls.WORDING if found in CHECKED or spoken(text, LANGUAGES) in CHECKED else cls.NONE
+        return cls.WORDING if found in CHECKED or spoken(text, UNTOLD) in CHECKED else cls.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Window:
         """Whether a claim is near enough to the sentence for its language."""
         if self.latitude is Latitude.WORDING:
             return True
-        if self.latitude is Latitude.ORDER:
+        if self.latitude is Latitude.WORDS:
             return set(WORD.findall(self.sentence.text.lower())) <= set(WORD.findall(claim.lower()))
         return bare(claim) == bare(self.sentence.text)
 
@@ -91,8 +93,16 @@ def windows(chunk: Chunk, *, title: str = "") -> list[Window]:
     found = []
     for sentence in sentences(chunk.text):
         alone = Latitude.of(sentence.text)
-        found.append(Window(sentence, heading, whole if alone is Latitude.ORDER else alone))
+        if alone is Latitude.WORDS and (whole is not Latitude.WORDING or has_small_words(sentence.text)):
+            alone = whole
+        found.append(Window(sentence, heading, alone))
     return found
+
+
+def has_small_words(text: str) -> bool:
+    """Whether a text has a word that only holds a sentence together, of a language that the checks know."""
+    words = {word.lower() for word in WORD.findall(text)}
+    return any(words & small_words(name) for name in CHECKED)
 
 
 def promising(claim: str, found: Sequence[Window], *, question: str = "", limit: int = 3) -> list[Window]:
@@ -131,7 +141,15 @@ def literal(claim: str, window: Window, *, question: str = "") -> str:
     """
     if not window.admits(claim):
         return f"in this language only {window.latitude.value} is checked"
-    checks = (missing_number, missing_date, missing_name, missing_identifier, turned_around, misread)
+    checks = (
+        missing_number,
+        missing_sign,
+        missing_date,
+        missing_name,
+        missing_identifier,
+        turned_around,
+        misread,
+    )
     if reason := next((reason for check in checks if (reason := check(claim, window))), ""):
         return reason
     known = {*content(window.reading), *content(question)}
@@ -163,6 +181,11 @@ def missing_number(claim: str, window: Window) -> str:
         ):
             return f"the unit {said.unit} of {said.written} is not in the source"
     return ""
+
+
+def missing_sign(claim: str, window: Window) -> str:
+    said, known = (set(BOUNDS.findall(text)) for text in (claim, window.sentence.text))
+    return f"{min(said ^ known)} is in one of sentence and source only" if said != known else ""
 
 
 def names_unit(window: Window, unit: str) -> bool:

@@ -22,6 +22,7 @@ from rag.store.vectors import Vectors
 from rag.types import Answer, Passage, Principal
 
 MOST_ANSWERS, MOST_BYTES, MOST_TENANTS = 256, 2_000_000, 64
+UNTOLD = ("", *LANGUAGES)
 ALIKE = 0.95  # cosine of two questions that may be one
 
 
@@ -189,4 +190,4 @@ def same_facts(one: str, other: str) -> bool:
 
 def known(one: str, other: str) -> bool:
     """Whether both are in a language in which what they deny is seen, and names by their capitals."""
-    return is_latin(one + other) and {spoken(each, LANGUAGES) for each in (one, other)} <= CHECKED
+    return is_latin(one + other) and {spoken(each, UNTOLD) for each in (one, other)} <= CHECKED

@@ -106,7 +106,7 @@ async def choose(
             cosines = await near([each.sentence for each in pair])
             return in_two_steps(question, pair, cosines, rarity(question, found))
     strange = strange_to(languages, question, passages)
-    if beside := Comparison.of(question):
+    if (beside := Comparison.of(question)) and limit > 1:
         if beside.needs_both and not told_of_both(beside, passages):
             return Selection(())
         if each_of_both := await of_each(question, beside, found, near, strange):
@@ -131,6 +131,8 @@ async def of_each(
 ) -> Selection | None:
     """The best sentence on each of two things; None where one of them has none, or one sentence has both."""
     weights = BY_WORDS if strange else FITTED
+    old = outdated([each.passage for each in found], question)
+    found = [each for each in found if each.passage.document_id not in old]
     best: list[Candidate] = []
     for name in (pair.one, pair.other):
         side = shortlist(question, [each for each in found if is_about(name, each.around)], weights=weights)

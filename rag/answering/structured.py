@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,8 +13,11 @@ from rag.answering.citations import Citations
 from rag.answering.facts import quantities
 from rag.answering.sentences import Sentence, sentences
 from rag.answering.words import WORD
-from rag.language import UNSPACED
+from rag.language import MARKS, UNSPACED
 from rag.types import Passage
+
+# With the marks over, under and behind it; figures and Latin letters stay together.
+CHARACTER = re.compile(rf"[0-9a-z]+|.[{MARKS}]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,11 @@ def within(words: str, text: str) -> bool:
 
 def parted(text: str) -> list[str]:
     """The words of a text; where there are no spaces between them, its characters."""
-    apart = UNSPACED.sub(lambda run: f" {' '.join(run[0])} ", text.casefold())
-    return WORD.findall(apart)
+    return [
+        part
+        for word in WORD.findall(text.casefold())
+        for part in (CHARACTER.findall(word) if UNSPACED.search(word) else [word])
+    ]
 
 
 def counted(number: Decimal, text: str) -> bool:

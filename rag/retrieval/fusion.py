@@ -59,10 +59,11 @@ def weigh(question: str, base: float, languages: Collection[str] = ()) -> Eviden
     """
     literal = LITERAL.search(question) is not None
     foreign = 0.0
+    letters = [letter for letter in question if letter.isalpha()]
+    strange = "".join(letter for letter in letters if letter > LAST_LATIN)
     # A few letters tell a script, and language() wants a dozen.
-    if languages and language([question] * LEAST_LETTERS) not in languages:
-        letters = [letter for letter in question if letter.isalpha()]
-        foreign = sum(letter > LAST_LATIN for letter in letters) / max(1, len(letters))
+    if languages and strange and language([strange] * LEAST_LETTERS) not in languages:
+        foreign = len(strange) / len(letters)
     lowered = base - LITERAL_SHIFT * literal - FOREIGN_SHIFT * foreign
     return Evidence(max(min(LEAST_WEIGHT, base), lowered), literal, foreign)
 

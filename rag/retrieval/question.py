@@ -18,7 +18,7 @@ POINTERS = re.compile(
     r"|él|ellos|ellas?|eso|esto|es[ae]s|est[ao]s|esos|aquell?[oa]s?"
     r"|esso|essa|essi|quest[oaie]|quell[oai]|eles?|elas?|isso|isto|disso|deze|hij|zij|daarvan|daarvoor)"
     r"|هذا|هذه|ذلك|تلك)\b"
-    r"|它们?|(?<!其)他们?|她们?|这些?个?|那些|那个|それ(?!ぞれ)|これ(?!から)|あれ(?!ば)"
+    r"|(?<!其)它们?|(?<!其)他们?|她们?|这些?个?|那些|那个|それ(?!ぞれ)|これ(?!から|まで)|あれ(?!ば)"
     rf"|(?<![\w{MARKS}])(?:इस|उस|यह|वह)(?:का|की|के|में|से|को)?(?![\w{MARKS}])",
     re.IGNORECASE,
 )

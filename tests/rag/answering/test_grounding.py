@@ -146,6 +146,8 @@ STRANGE = [
     ("ANIMAUX NON AUTORISÉS", "ANIMAUX AUTORISÉS"),
     ("Не входить.", "Входить."),
     ("Kafshët nuk lejohen në zyrë.", "Kafshët lejohen në zyrë."),
+    ("Pekerja ini tidak dapat masuk dengan anjing.", "Pekerja ini dapat masuk dengan anjing."),
+    ("Suņi nav atļauti birojā un tas ir visiem.", "Suņi atļauti birojā un tas ir visiem."),
     # What no word says.
     ("La note de la salle est ≥ 20 dans le rapport.", "La note de la salle est ≤ 20 dans le rapport."),
 ]
@@ -170,7 +172,15 @@ def test_a_sentence_in_another_language_than_its_chunk_is_seen() -> None:
     assert not supports(told + no_smoking, "Il est interdit de fumer dans la cour.")
     assert supports(told + no_smoking, no_smoking)
     assert not supports(told + "Røyking er ikke tillatt.", "Røyking er tillatt.")
+    assert not supports(told + "Cani non ammessi.", "Cani ammessi.")
     assert supports(told + "Taxis are paid by the firm in Kiel.", "Taxis are paid by the firm.")
+
+
+def test_a_sign_of_a_bound_is_not_turned_nor_left_out() -> None:
+    source = "The note of the room is ≥ 20 in the report."
+    assert supports(source, source)
+    assert not supports(source, "The note of the room is ≤ 20 in the report.")
+    assert not supports(source, "The note of the room is 20 in the report.")
 
 
 def test_where_the_language_cannot_be_told_no_word_is_left_out() -> None:

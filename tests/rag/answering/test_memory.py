@@ -134,6 +134,7 @@ def test_of_several_questions_the_nearest_is_taken() -> None:
         ("How long does CT-200 run?", "How long does CT-300 run?"),
         ("Quels animaux sont autorisés ?", "Quels animaux ne sont pas autorisés ?"),
         ("Что разрешено курить?", "Что не разрешено курить?"),
+        ("Fumer autorisé ?", "Fumer interdit ?"),
         # No letter of a name is a capital here.
         ("أين ولد محمد؟", "أين ولد أحمد؟"),
         ("李明的预算是多少？", "王芳的预算是多少？"),

@@ -17,6 +17,8 @@ from rag.answering.structured import within
         ("300欧元", "预算为1300欧元。", False),
         ("東京", "本社は東京です", True),
         ("नीति", "सुरक्षा नीति", True),
+        ("หมี", "ที่นี่มีหมูอยู่", False),
+        ("หมู", "ที่นี่มีหมูอยู่", True),
         ("", "Anything.", False),
     ],
 )

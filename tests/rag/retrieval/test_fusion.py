@@ -63,6 +63,10 @@ def test_a_question_in_a_script_that_the_embedder_does_not_know_trusts_the_words
     assert weigh(question, 0.4).weight == 0.4  # not stated: taken for all
 
 
+def test_latin_names_in_a_question_do_not_hide_its_language() -> None:
+    assert weigh("Как настроить Cisco AnyConnect Secure Mobility Client?", 0.4, ("en", "ru")).weight == 0.4
+
+
 def test_a_weight_switched_off_stays_off() -> None:
     assert weigh("in 2019", 0.0).weight == 0.0
 
