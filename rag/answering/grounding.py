@@ -168,10 +168,13 @@ def missing_number(claim: str, window: Window) -> str:
         (word for word in facts.unread_digits(claim) if word not in WORD.findall(window.reading)), ""
     ):
         return f"the number {unread} is not in the source"
-    for said in facts.quantities(claim):
+    told = facts.quantities(claim)
+    for said in told:
         same = [each for each in known if each.values & said.values]
         if not same:
             return f"the number {said.written} is not in the source"
+        if len(same) < sum(bool(each.values & said.values) for each in told):
+            return f"the number {said.written} stands fewer times in the source"
         if said.unit and not any(each.unit in ("", said.unit) for each in same):
             return f"{said.written} is not in {said.unit} in the source"
         if (
@@ -231,6 +234,9 @@ def missing_identifier(claim: str, window: Window) -> str:
 def turned_around(claim: str, window: Window) -> str:
     if facts.negated(claim) != facts.negated(window.text):
         return "one of sentence and source is negated"
+    said, known = (len(facts.NEGATIONS.findall(text)) for text in (claim, window.text))
+    if said != known and set(content(window.text)) <= set(content(claim)):
+        return "sentence and source deny a different number of things"
     if turned := facts.contradictions(claim, window.text):
         return f"the source says the opposite of {turned[0]!r}"
     return ""
@@ -243,6 +249,9 @@ def misread(claim: str, window: Window) -> str:
             return f"{number} stands in another column of the source"
         return ""
     source = window.text
+    said, known = (WORD.findall(text.lower()) for text in (claim, source))
+    if said != known and sorted(said) == sorted(known):
+        return "its words stand in another order in the source"
     if word := roles.swapped(claim, source):
         return f"{word!r} stands on the other side in the source"
     if word := roles.unfinished(claim, source):
@@ -251,6 +260,8 @@ def misread(claim: str, window: Window) -> str:
         return f"one of sentence and source denies {word!r}"
     if word := scope.modifier_changed(claim, source):
         return f"{word!r} is not in both sentence and source"
+    if word := scope.requalified(claim, source):
+        return f"{word!r} is in one of sentence and source only"
     if number := scope.misbound(claim, source):
         return f"the source says {number} of something else"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ SPLIT = re.compile(
 )
 RESPECTIVELY = re.compile(r"\b(?:respectively|jeweils|beziehungsweise|bzw)\b", re.IGNORECASE)
 REACH = 3
+QUALIFIERS = frozenset().union(*MODIFIERS)
 
 
 def tokens(text: str) -> list[str]:
@@ -71,6 +73,15 @@ def modifier_changed(claim: str, source: str) -> str:
         if any(word.lower() in group for word in said) and not group & here:
             return next(word for word in said if word.lower() in group)
     return ""
+
+
+def requalified(claim: str, source: str) -> str:
+    """A quantifier, bound or modal that is all a claim leaves out, or a strong one it says more often."""
+    said, known = (Counter(word.lower() for word in tokens(text)) for text in (claim, source))
+    left, added = known - said, said - known
+    if left and not added and all(word in QUALIFIERS for word in left):
+        return next(iter(left))
+    return next((word for word in added if any(word in group for group in STRONG)), "")
 
 
 def reached_by(words: Sequence[str], group: frozenset[str]) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,3 +65,26 @@ def test_bounds_and_negation(people: list[str], bound: str, numbers: list[int]) 
     assert not supported(source.replace("euros", "dollars"), source)
     denied = re.sub(r"pays", "never pays", source)
     assert not supported(denied, source) and not supported(source, denied)
+
+
+@pytest.mark.parametrize(
+    ("source", "claim"),
+    [
+        # The same words in another order, whichever they are.
+        ("The unit has 700 beds, 10 theatres and a ward.", "The unit has 10 beds, 700 theatres and a ward."),
+        (
+            "In June French ships had passed the British fort.",
+            "In June British ships had passed the French fort.",
+        ),
+        # A number for two.
+        ("The articles 1 to 4 hold for all of the staff.", "The articles 4 to 4 hold for all of the staff."),
+        # One of two negations.
+        ("It could not be sold without the seal.", "It could be sold without the seal."),
+        # Nothing left out but a word that bounds.
+        ("They proved only to have a limited range.", "They proved to have a limited range."),
+        ("All are alike, but some of these may be late.", "All are alike, but all of these may be late."),
+    ],
+)
+def test_what_only_a_comparison_of_all_words_shows(source: str, claim: str) -> None:
+    assert supported(source, source)
+    assert not supported(claim, source)
