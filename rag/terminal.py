@@ -19,6 +19,8 @@ from rag.types import BM25, Answer, Citation, Outcome, Passage
 from rag.visible import visible
 from rag.wire import rag_part
 
+NEAREST, CLIPPED = 3, 200  # passages, and their characters
+
 
 def settings_of(context: typer.Context) -> Settings:
     """The settings in force for this run."""
@@ -51,9 +53,24 @@ def show_evidence(answer: Answer, *, sources: bool) -> None:
     if sources:
         typer.echo()
         show_passages(answer.passages)
+    elif answer.outcome is Outcome.NOT_FOUND:
+        show_nearest(answer.passages)
     for note in (*answer.notes, *answer.warnings):
         typer.secho(f"\nnote: {visible(note)}", fg="yellow")
     typer.secho(f"\n{figures(answer)}", dim=True)
+
+
+def show_nearest(passages: Sequence[Passage]) -> None:
+    """What came nearest to a question that was declined: the best passage of each of three documents."""
+    first = {passage.document_id: passage for passage in reversed(passages)}
+    best = sorted(first.values(), key=passages.index)[:NEAREST]
+    for passage in best:
+        chunk = passage.chunk
+        page = f"page {chunk.pages[0]}" if chunk.pages else ""
+        parts = dict.fromkeys(filter(None, (passage.title, page, " > ".join(chunk.heading_path))))
+        typer.secho(f"\nnearest: {visible(', '.join(parts))}", bold=True)
+        text = " ".join(chunk.text.split())
+        typer.echo(f"    {visible(text[:CLIPPED])}{'…' if len(text) > CLIPPED else ''}")
 
 
 def place(citation: Citation) -> str:

@@ -286,7 +286,19 @@ async def run(tiers: Sequence[Tier], count: int | None) -> list[Row]:
                         print(f"{tier}: {number} of {len(chosen)}", flush=True)
                 keep(tier, asked)
                 found += measures(tier, asked)
+                if tier is Tier.EXTRACT:
+                    found.append(await undeclined(system, [each for each in chosen if each.gold]))
     return found
+
+
+async def undeclined(system: System, answerable: Sequence[Question]) -> Row:
+    """How often the quotes hold a gold answer where nothing is declined: the choice of quotes alone."""
+    as_set = system.assistant.settings
+    system.assistant.settings = as_set.model_copy(update={"decline_below": 0.0})
+    asked = [await ask(system, question, Tier.EXTRACT) for question in answerable]
+    system.assistant.settings = as_set
+    right = sum(each.right for each in asked) / len(asked)
+    return Row("extract: quotes contain gold, declining switched off", right, "share", target=0.92)
 
 
 def keep(tier: Tier, asked: Sequence[Asked]) -> None:
