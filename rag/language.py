@@ -111,6 +111,7 @@ QUESTION_WORDS, SMALL_WORDS = (
 )
 # English first: what cannot be told is taken for it.
 LANGUAGES = tuple(QUESTION_WORDS)
+UNTOLD = ("", *LANGUAGES)  # for those who have to know that it cannot be told
 LAST_LATIN = "\u024f"
 ONE_WORD = 1.0  # is found in any language
 WORDS = {language: frozenset(words.split()) for language, words in LATIN.items()}

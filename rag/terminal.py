@@ -62,21 +62,25 @@ def show_evidence(answer: Answer, *, sources: bool) -> None:
 
 def show_nearest(passages: Sequence[Passage]) -> None:
     """What came nearest to a question that was declined: the best passage of each of three documents."""
-    first = {passage.document_id: passage for passage in reversed(passages)}
-    best = sorted(first.values(), key=passages.index)[:NEAREST]
-    for passage in best:
+    best: dict[str, Passage] = {}
+    for passage in passages:
+        best.setdefault(passage.document_id, passage)
+    for passage in list(best.values())[:NEAREST]:
         chunk = passage.chunk
-        page = f"page {chunk.pages[0]}" if chunk.pages else ""
-        parts = dict.fromkeys(filter(None, (passage.title, page, " > ".join(chunk.heading_path))))
-        typer.secho(f"\nnearest: {visible(', '.join(parts))}", bold=True)
+        where = placed(passage.title, chunk.pages[0] if chunk.pages else None, " > ".join(chunk.heading_path))
+        typer.secho(f"\nnearest: {where}", bold=True)
         text = " ".join(chunk.text.split())
         typer.echo(f"    {visible(text[:CLIPPED])}{'…' if len(text) > CLIPPED else ''}")
 
 
 def place(citation: Citation) -> str:
     """Document, page and section of a citation."""
-    page = f"page {citation.page}" if citation.page else ""
-    parts = (visible(citation.title), page, visible(citation.section))
+    return placed(citation.title, citation.page, citation.section)
+
+
+def placed(title: str, page: int | None, section: str) -> str:
+    """What there is of them, each once."""
+    parts = (visible(title), f"page {page}" if page else "", visible(section))
     return ", ".join(dict.fromkeys(part for part in parts if part))
 
 

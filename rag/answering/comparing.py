@@ -36,7 +36,7 @@ OF_ONE_BESIDE_THE_OTHER = re.compile(rf"\b(?:{MORE})\b", re.IGNORECASE)
 SEQUENCE = re.compile(r"\b(?:first|last|zuerst|zuletzt)\b", re.IGNORECASE)
 # "Can I take more leave in June or July?" asks for a rule, which may name neither.
 WEIGHS = re.compile(
-    r"\W*(?:(?:in|at|for|bei|in) )?(?:which|who|what|whose|is|are|was|were|do|does|did|has|have|had|compare|"
+    r"\W*(?:(?:in|at|for|bei) )?(?:which|who|what|whose|is|are|was|were|do|does|did|has|have|had|compare|"
     r"wer|wessen|welche\w*|ist|sind|war|waren|hat|haben|hatten?|kostet|kosten|liegt|liegen|verdient|vergleiche?)\b",
     re.IGNORECASE,
 )
@@ -74,7 +74,7 @@ class Comparison:
 def words_of(match: re.Match[str], side: str) -> frozenset[str]:
     """The stems of a name. The first word of a question is a capital too: "Kostet Basic oder Pro mehr?"."""
     name = match[side]
-    first, _, rest = name.partition(" ")
+    _, _, rest = name.partition(" ")
     if match.start(side) == 0 and rest:
         name = rest
     return frozenset(content(name)) - FORMS

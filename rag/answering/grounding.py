@@ -12,13 +12,12 @@ from rag.answering.numerals import in_digits
 from rag.answering.sentences import Sentence, sentences
 from rag.answering.vocabulary import UNITS
 from rag.answering.words import WORD, content
-from rag.language import LANGUAGES, is_latin, language, small_words, spoken
+from rag.language import UNTOLD, is_latin, language, small_words, spoken
 from rag.store.vectors import Vectors
 from rag.types import Chunk, Passage
 
 # Whose negations, bounds, units and opposites facts.py, scope.py and vocabulary.toml know.
 CHECKED = frozenset({"en", "de"})
-UNTOLD = ("", *LANGUAGES)
 BOUNDS = re.compile(r"[<>≤≥±]")
 COVERAGE = 0.7
 SIMILARITY = 0.6

@@ -16,13 +16,12 @@ from rag.answering.grounding import CHECKED
 from rag.answering.questions import kind_of
 from rag.answering.replies import replies
 from rag.answering.words import WORD, content
-from rag.language import LANGUAGES, is_latin, spoken
+from rag.language import UNTOLD, is_latin, spoken
 from rag.settings import AnsweringSettings
 from rag.store.vectors import Vectors
 from rag.types import Answer, Passage, Principal
 
 MOST_ANSWERS, MOST_BYTES, MOST_TENANTS = 256, 2_000_000, 64
-UNTOLD = ("", *LANGUAGES)
 ALIKE = 0.95  # cosine of two questions that may be one
 
 

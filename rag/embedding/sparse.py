@@ -77,7 +77,7 @@ class SparseEncoder:
     def __init__(self) -> None:
         self._spaced = Bm25(Bm25Config())
         # The word tokenizer takes a sentence without spaces for one term. The multilingual one segments
-        # (nDCG@10 of xquad_multilingual .783 -> .944), but is worse for English (tatqa .716 -> .706)
+        # (nDCG@10 of xquad_multilingual .783 -> .944), but is worse for English (tatqa .716 -> .706).
         self._unspaced = Bm25(Bm25Config(tokenizer=TokenizerType.Multilingual))
         self._arabic = Bm25(Bm25Config(language="arabic"))
         self._term = lru_cache(KNOWN_WORDS)(self._look_up)

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 
 from rag.answering.comparing import Comparison
 from rag.answering.quotes import Selection, choose
 from rag.types import Chunk, Passage
+from tests.rag.answering.levels import Levels
 
 
 def passage(text: str, title: str, number: int = 0) -> Passage:
     return Passage(Chunk(f"c{number}", number, text), f"d{number}", 1, title, f"/{number}", 1.0 - number / 10)
 
 
-class Level:
-    """The same similarity for all, so that words decide."""
-
-    async def similarity(
-        self,
-        left: Sequence[str],
-        right: Sequence[str],
-        *,
-        side: str = "document",
-        reader: str = "",
-        epoch: str = "",
-    ) -> list[list[float]]:
-        return [[0.5] * len(right) for _ in left]
-
-
 def ask(question: str, *passages: Passage) -> Selection:
-    return asyncio.run(choose(question, passages, Level()))  # type: ignore[arg-type]
+    return asyncio.run(choose(question, passages, Levels(0.5)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

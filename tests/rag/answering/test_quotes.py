@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 
@@ -11,6 +10,7 @@ from rag.answering.confidence import DECLINED_BELOW
 from rag.answering.quotes import CANDIDATES, candidates, choose, select, shortlist
 from rag.answering.sentences import sentences
 from rag.types import Chunk, Passage
+from tests.rag.answering.levels import Levels
 
 BAR = DECLINED_BELOW["standard"]
 
@@ -24,26 +24,6 @@ HISTORY = passage(
     number=1,
 )
 LEAVE = passage("Paid leave is 28 days a year. It is requested two weeks ahead.", score=0.8, number=2)
-
-
-class Levels:
-    """Similarities that are the same for all, so that words and scores decide."""
-
-    def __init__(self, level: float) -> None:
-        self.level = level
-        self.asked = 0
-
-    async def similarity(
-        self,
-        left: Sequence[str],
-        right: Sequence[str],
-        *,
-        side: str = "document",
-        reader: str = "",
-        epoch: str = "",
-    ) -> list[list[float]]:
-        self.asked += len(right)
-        return [[self.level] * len(right) for _ in left]
 
 
 @pytest.mark.parametrize(
